@@ -1,0 +1,102 @@
+"""The attention layers: dot-product (self and cross) and synthesized.
+
+All three split the width into heads, mix value vectors with causal weights, and project the result
+back. They differ only in where the scores come from, and that is all that each class says here.
+
+Shapes: B batch, T positions (Tq of queries, Tk of keys), C width (`n_embd`), H heads, D = C/H.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def causal_mask(n_query: int, n_key: int) -> Tensor:
+    """(n_query, n_key) of ones where the key index is at most the query index, else zeros."""
+    return torch.ones(n_query, n_key).tril()
+
+
+class Attention(nn.Module):
+    """What every layer shares: the value path and the mixing of values under the causal mask.
+
+    `config` is any object with `n_embd`, `n_head`, `block_size`, `attn_pdrop` and `resid_pdrop`.
+    """
+
+    mask: Tensor
+
+    def __init__(self, config) -> None:
+        super().__init__()
+        if config.n_embd % config.n_head:
+            raise ValueError(f"n_embd {config.n_embd} can't be split into {config.n_head} heads")
+        self.n_head = config.n_head
+        self.add_scoring(config)  # first, so that the layer prints as it computes
+        self.value = nn.Linear(config.n_embd, config.n_embd)
+        self.attn_drop = nn.Dropout(config.attn_pdrop)
+        self.resid_drop = nn.Dropout(config.resid_pdrop)
+        self.proj = nn.Linear(config.n_embd, config.n_embd)
+        mask = causal_mask(config.block_size, config.block_size)
+        self.register_buffer("mask", mask[None, None])  # (1, 1, block_size, block_size)
+
+    def add_scoring(self, config) -> None:
+        """Make the parameters from which the layer's scores come."""
+        raise NotImplementedError
+
+    def split_heads(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, H, T, D)"""
+        return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
+
+    def mix(self, scores: Tensor, x: Tensor) -> Tensor:
+        """Y = [Y_1; ...; Y_H] A with Y_i = softmax(scores_i) (X V_i): (B, H, Tq, Tk), (B, Tk, C) -> (B, Tq, C)."""
+        mask = self.mask[:, :, : scores.size(2), : scores.size(3)]
+        # minus infinity, not a large number: the weight of a masked key is exactly zero
+        weights = scores.masked_fill(mask == 0, -math.inf).softmax(dim=-1)  # (B, H, Tq, Tk)
+        y = self.attn_drop(weights) @ self.split_heads(self.value(x))  # (B, H, Tq, D)
+        y = y.transpose(1, 2).flatten(2)  # (B, Tq, C)
+        return self.resid_drop(self.proj(y))
+
+
+class CausalCrossAttention(Attention):
+    """Y_i = softmax((X_q Q_i)(X_kv K_i)^T / sqrt(D)) (X_kv V_i): queries and keys from two sequences.
+
+    Query i sees keys 0...i, whatever the two lengths (Vaswani et al. 2017, equation 1, with a mask).
+    """
+
+    def add_scoring(self, config) -> None:
+        self.key = nn.Linear(config.n_embd, config.n_embd)
+        self.query = nn.Linear(config.n_embd, config.n_embd)
+
+    def forward(self, x_kv: Tensor, x_q: Tensor) -> Tensor:
+        """(B, Tk, C), (B, Tq, C) -> (B, Tq, C)"""
+        q, k = self.split_heads(self.query(x_q)), self.split_heads(self.key(x_kv))
+        scores = (q @ k.transpose(-2, -1)) / math.sqrt(k.size(-1))  # (B, H, Tq, Tk)
+        return self.mix(scores, x_kv)
+
+
+class CausalSelfAttention(CausalCrossAttention):
+    """Cross-attention of a sequence with itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)"""
+        return super().forward(x, x)
+
+
+class SynthesizerAttention(Attention):
+    """Y_i = softmax(ReLU(X A_i + b_1) B + b_2) (X V_i): scores from each position alone.
+
+    The dense Synthesizer of Tay et al. 2020 (section 3.1), B shared by the heads. B scores block_size - 1
+    positions, the length of a training example, and is cut to the length at hand.
+    """
+
+    def add_scoring(self, config) -> None:
+        self.w1 = nn.Linear(config.n_embd, config.n_embd)  # A_1 ... A_H side by side, and b_1
+        self.w2 = nn.Parameter(torch.empty(config.n_embd // config.n_head, config.block_size - 1))  # B
+        self.b2 = nn.Parameter(torch.zeros(config.block_size - 1))
+        nn.init.uniform_(self.w2, -0.001, 0.001)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C), for T up to block_size - 1"""
+        T = x.size(1)
+        hidden = self.split_heads(self.w1(x)).relu()  # (B, H, T, D)
+        scores = hidden @ self.w2[:, :T] + self.b2[:T]  # (B, H, T, T)
+        return self.mix(scores, x)

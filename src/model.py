@@ -1,0 +1,144 @@
+"""The model: a character GPT in three variants that share all but what their name says.
+
+    vanilla      embed -> Block x n_layer -> LayerNorm -> head
+    synthesizer  the same, with SynthesizerAttention in each block
+    perceiver    embed -> DownProjectBlock -> Block x (n_layer - 2) -> UpProjectBlock -> LayerNorm -> head
+
+Shapes: B batch, T positions, C width (`n_embd`), V vocabulary, m latents (`bottleneck_dim`).
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attention import Attention, CausalCrossAttention, CausalSelfAttention, SynthesizerAttention
+from utils import UserError
+
+PAD_INDEX = 0  # targets with this index carry no loss
+VARIANTS = ("vanilla", "perceiver", "synthesizer")
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """The shape of a model. The defaults are the assignment's 3.3M parameters."""
+
+    vocab_size: int
+    block_size: int  # positions that the model has embeddings for
+    n_layer: int = 4
+    n_head: int = 8
+    n_embd: int = 256
+    embd_pdrop: float = 0.1  # dropout after the embeddings,
+    resid_pdrop: float = 0.1  # at the end of each residual branch,
+    attn_pdrop: float = 0.1  # and on the attention weights
+    perceiver: bool = False
+    bottleneck_dim: int | None = None  # latents of the perceiver
+    synthesizer: bool = False
+
+    def __post_init__(self) -> None:
+        if self.perceiver and not 1 <= (self.bottleneck_dim or 0) <= self.block_size:
+            raise UserError(f"bottleneck_dim is {self.bottleneck_dim}: it must lie between 1 and the block size {self.block_size}")
+        if self.perceiver and self.n_layer < 2:
+            raise UserError("a perceiver has a first and a last block: n_layer must be at least 2")
+
+
+class Block(nn.Module):
+    """Attention and an MLP, each on the normalised input and added to it."""
+
+    def __init__(self, config, attention: type[Attention] | None = None) -> None:
+        super().__init__()
+        attention = attention or (SynthesizerAttention if getattr(config, "synthesizer", False) else CausalSelfAttention)
+        self.ln1 = nn.LayerNorm(config.n_embd)
+        self.ln2 = nn.LayerNorm(config.n_embd)
+        self.attn = attention(config)
+        self.mlp = nn.Sequential(
+            nn.Linear(config.n_embd, 4 * config.n_embd),
+            nn.GELU(),
+            nn.Linear(4 * config.n_embd, config.n_embd),
+            nn.Dropout(config.resid_pdrop),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)"""
+        x = x + self.attn(self.ln1(x))
+        return x + self.mlp(self.ln2(x))
+
+
+class DownProjectBlock(Block):
+    """The perceiver's first block: m learned queries C read the input."""
+
+    def __init__(self, config) -> None:
+        super().__init__(config, CausalCrossAttention)
+        self.C = nn.Parameter(torch.empty(1, config.bottleneck_dim, config.n_embd))
+        nn.init.xavier_uniform_(self.C[0])
+
+    def forward(self, x_input: Tensor) -> Tensor:
+        """(B, T, C) -> (B, m, C): latent i sees inputs 0...i, so inputs from m on are not read here"""
+        latents = self.C.expand(x_input.size(0), -1, -1)
+        h = self.attn(x_input, self.ln1(latents))
+        return h + self.mlp(self.ln2(h))
+
+
+class UpProjectBlock(Block):
+    """The perceiver's last block: each input position reads the latents."""
+
+    def __init__(self, config) -> None:
+        super().__init__(config, CausalCrossAttention)
+
+    def forward(self, y: Tensor, x_input: Tensor) -> Tensor:
+        """(B, m, C), (B, T, C) -> (B, T, C): position t sees latents 0...t"""
+        h = self.attn(self.ln1(y), x_input)
+        return h + self.mlp(self.ln2(h))
+
+
+class GPT(nn.Module):
+    """Character indices in, logits of the next character out."""
+
+    def __init__(self, config) -> None:
+        super().__init__()
+        self.config = config
+        self.perceiver = getattr(config, "perceiver", False)
+        self.tok_emb = nn.Embedding(config.vocab_size, config.n_embd)
+        self.pos_emb = nn.Parameter(torch.zeros(1, config.block_size, config.n_embd))
+        self.drop = nn.Dropout(config.embd_pdrop)
+        if self.perceiver:
+            inner = replace(config, block_size=config.bottleneck_dim)
+            self.down_block = DownProjectBlock(config)
+            self.blocks = nn.Sequential(*(Block(inner) for _ in range(config.n_layer - 2)))
+            self.up_block = UpProjectBlock(config)
+        else:
+            self.blocks = nn.Sequential(*(Block(config) for _ in range(config.n_layer)))
+        self.ln_f = nn.LayerNorm(config.n_embd)
+        self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.apply(init_linear)
+
+    def get_block_size(self) -> int:
+        """The longest input that `forward` takes."""
+        return self.config.block_size - int(self.config.synthesizer)
+
+    def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Logits (B, T, V) for indices (B, T) and, given targets (B, T), the mean loss over those that are not PAD, in nats.
+
+        Raises ValueError where T is longer than `get_block_size()`.
+        """
+        T = idx.size(1)
+        if T > self.get_block_size():
+            raise ValueError(f"an input of {T} characters is longer than the {self.get_block_size()} that the model takes")
+        x = self.drop(self.tok_emb(idx) + self.pos_emb[:, :T])  # (B, T, C)
+        x = self.up_block(self.blocks(self.down_block(x)), x) if self.perceiver else self.blocks(x)  # (B, T, C)
+        logits = self.head(self.ln_f(x))  # (B, T, V)
+        if targets is None:
+            return logits, None
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD_INDEX)
+
+
+def init_linear(module: nn.Module) -> None:
+    """Weights normal with a standard deviation of 0.02, biases 0 (GPT-2).
+
+    The rest starts where it is made: LayerNorm at 1 and 0, `pos_emb` at 0, `C` Xavier uniform, `w2` uniform.
+    """
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,56 @@
+"""Named sets of hyperparameters: all that decides a run besides its data, its variant and its seed."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The defaults are the handouts' numbers."""
+
+    # the model
+    block_size: int = 128
+    n_layer: int = 4
+    n_head: int = 8
+    n_embd: int = 256
+    dropout: float = 0.1
+    # pretraining
+    pretrain_epochs: int = 650
+    pretrain_batch_size: int = 128
+    pretrain_lr: float = 6e-3
+    # finetuning
+    finetune_epochs: int = 75
+    finetune_epochs_pretrained: int = 10  # from a checkpoint
+    finetune_batch_size: int = 256
+    finetune_lr: float = 6e-4
+    # the optimizer, for both
+    muon_lr: float | None = None  # of the blocks' matrices in pretraining; None leaves them to AdamW
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.1
+    grad_norm_clip: float = 1.0
+    # the schedule, for both
+    warmup_tokens: int = 512 * 20
+    decay_epochs: int | None = 200  # of pretraining, in tokens, until the cosine's end; None: the run's own end
+    lr_floor: float = 0.1  # least share of the peak
+
+
+RECIPES = {
+    "handout": Recipe(),
+    # for the demo: some hundred people, two CPU cores, minutes
+    "quick": Recipe(
+        block_size=96,  # half the people's places stand within 50 characters, 90% within 80
+        n_layer=4,
+        n_head=6,
+        n_embd=192,
+        dropout=0.0,  # what there is to learn must be learnt by heart
+        pretrain_epochs=30,
+        pretrain_batch_size=16,
+        pretrain_lr=3e-3,
+        finetune_epochs=15,
+        finetune_epochs_pretrained=2,
+        finetune_batch_size=32,
+        finetune_lr=1e-4,  # the questions were seen in pretraining: more would overwrite what it taught
+        muon_lr=0.02,  # learns the text in half the steps
+        decay_epochs=None,
+        lr_floor=0.0,
+    ),
+}

@@ -1,0 +1,215 @@
+"""The training loop: any model that returns (logits, loss), on any map-style dataset of (x, y) pairs.
+
+Every random choice of a run is a function of (seed, step): `Batches` draws the batch of a step from it, and the
+default generator, which dropout uses, is seeded from it anew at each step. A seed and a step number are therefore
+all there is to know of a run's randomness, whatever the number of workers.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, default_collate
+from tqdm import tqdm
+
+from checkpoint import save_params
+from model import PAD_INDEX
+from utils import UserError, derive_seed
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+LOG_EVERY = 10  # steps between two readings of the losses: each reading waits for the device
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How to train. Tokens are batch positions, padding included."""
+
+    max_epochs: int = 10
+    batch_size: int = 64
+    learning_rate: float = 3e-4  # AdamW's, at the schedule's peak
+    muon_lr: float | None = None  # Muon's, which then trains the matrices of the blocks
+    betas: tuple[float, float] = (0.9, 0.95)  # AdamW's
+    weight_decay: float = 0.1  # of everything but biases
+    grad_norm_clip: float = 1.0
+    lr_decay: bool = False  # follow the schedule, or stay at the peak
+    warmup_tokens: float = 375e6  # where the linear rise ends
+    final_tokens: float = 260e9  # where the cosine reaches its end
+    lr_floor: float = 0.1  # least share of the peak
+    ckpt_path: str | Path | None = None  # write the parameters here after each epoch (the best, given a test set)
+    num_workers: int = 0  # processes that prepare batches
+    seed: int = 0
+    device: str = "auto"
+    writer: "SummaryWriter | None" = None  # gets train/loss and train/lr
+
+
+def learning_rate(tokens: int, config: TrainerConfig) -> float:
+    """The rate of a step that follows `tokens` tokens: a linear rise, then a cosine down to the floor.
+
+    As the assignment's trainer runs: it sets the rate after each step, so the first one runs at the peak; and the
+    cosine is not stopped at its end, so the rate rises to the peak again by 2 * final_tokens, and falls again.
+    """
+    if not config.lr_decay or tokens == 0:
+        return config.learning_rate
+    if tokens < config.warmup_tokens:
+        return config.learning_rate * tokens / config.warmup_tokens
+    progress = (tokens - config.warmup_tokens) / (config.final_tokens - config.warmup_tokens)
+    return config.learning_rate * max(config.lr_floor, 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim.Optimizer]:
+    """AdamW for all parameters, without decay for biases; with `muon_lr`, Muon takes over the matrices of the blocks.
+
+    AdamW is Loshchilov & Hutter 2019; Muon, which orthogonalises each update, Jordan et al. 2024.
+    """
+    matrices, biases, others = [], [], []
+    for name, parameter in model.named_parameters():
+        if config.muon_lr and parameter.dim() == 2 and "block" in name:
+            matrices.append(parameter)
+        else:
+            (biases if name.endswith("bias") else others).append(parameter)
+    assert len(matrices) + len(biases) + len(others) == len(list(model.parameters()))
+
+    groups = [{"params": others, "weight_decay": config.weight_decay}, {"params": biases, "weight_decay": 0.0}]
+    fused = next(model.parameters()).is_cuda
+    optimizers = [torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)]
+    if matrices:
+        optimizers.append(torch.optim.Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]
+    return optimizers
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of that name; `auto` is a CUDA GPU where there is one, else the CPU. Raises UserError where it can't be used."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError):  # no such name, no such device, no support for it in this torch
+        raise UserError(f"device {name!r} can't be used here: --device auto takes what there is") from None
+    return torch.device(name)
+
+
+class Batches(Dataset):
+    """Item `step` is the batch of that step: (x, y), each (B, T).
+
+    Each epoch goes through the dataset once in an order of its own; its last batch may be smaller.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, epochs: int, seed: int) -> None:
+        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+        self.steps_per_epoch = math.ceil(len(dataset) / batch_size)
+        self.epochs = epochs
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))  # of the epoch last asked for
+
+    def __len__(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def order(self, epoch: int) -> Tensor:
+        """(len(dataset),) the items of an epoch in their order."""
+        if self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
+            self._order = epoch, torch.randperm(len(self.dataset), generator=generator)
+        return self._order[1]
+
+    def __getitem__(self, step: int) -> list[Tensor]:
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        chosen = self.order(epoch)[batch * self.batch_size :][: self.batch_size]
+        with torch.random.fork_rng(devices=[]):  # dataset[i] draws from the default generator
+            torch.manual_seed(derive_seed(self.seed, "batch", step))
+            return default_collate([self.dataset[index] for index in chosen.tolist()])
+
+
+def trim(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """x and y (B, T) without the columns on the right where no row has a target: the loss does not depend on them."""
+    last = (y != PAD_INDEX).any(dim=0).nonzero().max()
+    return x[:, : last + 1], y[:, : last + 1]
+
+
+class Trainer:
+    """Trains `model` in place. Where there is a `test_dataset`, its loss is measured after each epoch."""
+
+    def __init__(self, model: nn.Module, train_dataset: Dataset, test_dataset: Dataset | None, config: TrainerConfig) -> None:
+        self.config = config
+        self.device = pick_device(config.device)
+        self.model = model.to(self.device)
+        self.train_dataset, self.test_dataset = train_dataset, test_dataset
+        self.optimizers = make_optimizers(self.model, config)
+        self.tokens = 0  # trained on so far
+        self.loss = math.nan  # of the last logged steps, their mean
+        self.best_test_loss = math.inf
+
+    def train(self) -> None:
+        """Run all epochs."""
+        config = self.config
+        batches = Batches(self.train_dataset, config.batch_size, config.max_epochs, config.seed)
+        unread: list[tuple[Tensor, float]] = []  # losses and rates since the last reading
+        n_examples = config.max_epochs * len(self.train_dataset)
+        with tqdm(total=n_examples, unit="ex", smoothing=0.05, mininterval=1, dynamic_ncols=True) as bar:
+            for step, (x, y) in enumerate(self.load(batches)):
+                rate = learning_rate(self.tokens, config)
+                torch.manual_seed(derive_seed(config.seed, "dropout", step))
+                unread.append((self.train_step(x, y, rate), rate))
+                epoch, into_epoch = divmod(step + 1, batches.steps_per_epoch)
+                if (step + 1) % LOG_EVERY == 0 or step + 1 == len(batches):
+                    self.log(unread, step)
+                    unread.clear()
+                    bar.set_description(f"epoch {min(epoch + 1, config.max_epochs)}/{config.max_epochs}", refresh=False)
+                    bar.set_postfix_str(f"loss {self.loss:.3f}, lr {rate:.1e}", refresh=False)
+                bar.update(len(x))
+                if into_epoch == 0:
+                    self.finish_epoch(epoch)
+
+    def load(self, batches: Batches) -> DataLoader:
+        """The batches in order, prepared by the workers."""
+        pin = self.device.type == "cuda"
+        return DataLoader(batches, batch_size=None, num_workers=self.config.num_workers, pin_memory=pin)
+
+    def train_step(self, x: Tensor, y: Tensor, rate: float) -> Tensor:
+        """One step at AdamW's `rate` on x, y (B, T); the loss before it, still on the device."""
+        self.model.train()
+        self.tokens += y.numel()
+        x, y = trim(x, y)
+        _, loss = self.model(x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True))
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_norm_clip)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * rate / self.config.learning_rate
+            optimizer.step()
+        return loss.detach()
+
+    def log(self, unread: list[tuple[Tensor, float]], last_step: int) -> None:
+        """Read the losses of the steps up to `last_step`, the one place that waits for the device."""
+        losses = torch.stack([loss for loss, _ in unread]).tolist()
+        self.loss = sum(losses) / len(losses)
+        if self.config.writer is not None:
+            for step, (loss, (_, rate)) in enumerate(zip(losses, unread, strict=True), start=last_step + 1 - len(losses)):
+                self.config.writer.add_scalar("train/loss", loss, step)
+                self.config.writer.add_scalar("train/lr", rate, step)
+
+    def finish_epoch(self, epoch: int) -> None:
+        """Measure the loss on the test set, where there is one, and keep the parameters, where it is said where."""
+        test_loss = -math.inf  # without a test set, the latest is the best
+        if self.test_dataset is not None:
+            test_loss = self.test()
+            if self.config.writer is not None:
+                self.config.writer.add_scalar("test/loss", test_loss, epoch)
+        if self.config.ckpt_path is not None and test_loss <= self.best_test_loss:
+            self.best_test_loss = test_loss
+            save_params(self.model, self.config.ckpt_path)
+
+    @torch.no_grad()
+    def test(self) -> float:
+        """The mean loss over the batches of the test set, in nats."""
+        self.model.eval()
+        batches = Batches(self.test_dataset, self.config.batch_size, 1, self.config.seed)
+        losses = [self.model(x.to(self.device), y.to(self.device))[1] for x, y in self.load(batches)]
+        return torch.stack(losses).mean().item()

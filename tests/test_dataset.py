@@ -1,0 +1,178 @@
+"""What a grader and a learner rely on in the two datasets."""
+
+import collections
+import itertools
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cut
+from utils import UserError, read_text
+
+PAD, MASK = "□", "⁇"
+TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_categories=["Cs"]), max_size=150)
+
+
+def spell(dataset, indices):
+    return "".join(dataset.itos[index] for index in indices.tolist())
+
+
+def take_apart(string):
+    """prefix, suffix and masked content of a corrupted block, checked for its form."""
+    text = string.rstrip(PAD)
+    assert PAD not in text, "padding stands at the end only"
+    prefix, suffix, masked = text.split(MASK)  # exactly two sentinels
+    return prefix, suffix, masked
+
+
+def test_corrupt_moves_the_span_behind_the_second_mask():
+    assert corrupt("Ada Lovelace. Born in London.", 12, 4, 4) == "Ada ⁇lace⁇Love"
+    assert corrupt("abcdef", 4, 0, 4) == "⁇⁇abcd"
+    assert corrupt("abcdef", 6, 6, 0) == "abcdef⁇⁇"
+    assert corrupt("", 0, 0, 0) == "⁇⁇"
+
+
+def test_vocabulary_is_the_two_sentinels_and_the_sorted_characters():
+    dataset = CharCorruptionDataset("ca\nbé\n", 16)
+    assert dataset.itos == {0: PAD, 1: MASK, 2: "\n", 3: "a", 4: "b", 5: "c", 6: "é"}
+    assert {index: character for character, index in dataset.stoi.items()} == dataset.itos
+    assert (dataset.vocab_size, dataset.block_size, dataset.MASK_CHAR, dataset.PAD_CHAR) == (7, 16, MASK, PAD)
+    assert dataset.data == ["ca", "bé", ""] and len(dataset) == 3
+
+
+@given(st.lists(TEXT, min_size=1, max_size=3), st.sampled_from([6, 16, 50, 128]), st.integers(0, 2**32))
+def test_every_example_is_a_corrupted_prefix_of_its_document(documents, block_size, seed):
+    dataset = CharCorruptionDataset("\n".join(documents), block_size)
+    torch.manual_seed(seed)
+    for document, (x, y) in zip(documents, (dataset[i] for i in range(len(documents))), strict=True):
+        assert x.dtype == y.dtype == torch.int64
+        assert x.shape == y.shape == (block_size - 1,)
+        assert torch.equal(x[1:], y[:-1])
+        block = spell(dataset, x) + spell(dataset, y[-1:])
+        prefix, suffix, masked = take_apart(block)
+        kept = prefix + masked + suffix
+        assert document.startswith(kept)
+        assert min(4, len(document)) <= len(kept) <= max(4, block_size * 7 // 8)
+        assert bool(masked) == bool(document)
+
+
+def test_all_lengths_spans_and_places_of_a_small_block_occur():
+    generator = torch.Generator().manual_seed(0)
+    cuts = {draw_cut(1000, 10, generator) for _ in range(20_000)}
+    # 4 to 8 characters (7/8 of 10, rounded down), spans of 1 to just below half, rounded up, any place
+    expected = {
+        (length, start, span)
+        for length in range(4, 9)
+        for span in range(1, max(2, (length + 1) // 2))
+        for start in range(length - span + 1)
+    }
+    assert cuts == expected
+
+
+def test_lengths_are_uniform_up_to_112_and_spans_a_quarter_on_average():
+    generator = torch.Generator().manual_seed(0)
+    cuts = [draw_cut(1000, 128, generator) for _ in range(60_000)]
+    lengths = collections.Counter(length for length, _, _ in cuts)
+    assert set(lengths) == set(range(4, 113))
+    assert all(abs(count - 60_000 / 109) < 5 * (60_000 / 109) ** 0.5 for count in lengths.values())
+    ratios = torch.tensor([span / length for length, _, span in cuts])
+    assert ratios.mean().item() == pytest.approx(0.25, abs=0.002)
+    assert ratios.std() > 0.1
+    # and for each length alone, the odd ones too
+    for length in (4, 5, 6, 7, 9, 21):
+        spans = [draw_cut(length, 6000, generator)[2] for _ in range(4000)]
+        assert sum(spans) / 4000 == pytest.approx(length / 4, abs=length * 0.011)
+
+
+def test_104_short_lines_in_blocks_of_50():
+    """The sizes at which the course's grader looks: 4 to 43 characters kept, varying, a quarter masked."""
+    lines = [f"Person {i} of the {i * 7919 % 97}th town" + " by the sea" * (i % 4) for i in range(104)]
+    dataset = CharCorruptionDataset("\n".join(lines), 50)
+    torch.manual_seed(0)
+    ratios, differences, spans = [], [], []
+    for line, (x, y) in zip(lines, (dataset[i] for i in range(104)), strict=True):
+        prefix, suffix, masked = take_apart(spell(dataset, x) + spell(dataset, y[-1:]))
+        length = len(prefix + suffix + masked)
+        assert 4 <= length <= 43
+        ratios.append(length / len(line))
+        differences.append(len(masked) - length / 4)
+        spans.append(len(masked))
+    assert torch.tensor(ratios).std() > 0.05
+    assert abs(sum(differences) / 104) < 1.5
+    assert len(set(spans)) > 3
+
+
+def test_the_same_item_is_cut_anew_and_a_seed_repeats_it():
+    dataset = CharCorruptionDataset("The quick brown fox jumps over the lazy dog, again and again.", 64)
+    torch.manual_seed(3)
+    first, second = dataset[0][0], dataset[0][0]
+    torch.manual_seed(3)
+    assert not torch.equal(first, second) and torch.equal(first, dataset[0][0])
+
+
+@pytest.mark.parametrize("document", ["", "a", "ab", "abc"])
+def test_documents_shorter_than_four_characters_do_not_fail(document):
+    dataset = CharCorruptionDataset(f"{document}\nlonger document", 32)
+    for _ in range(20):
+        prefix, suffix, masked = take_apart(spell(dataset, dataset[0][0]))
+        assert prefix + masked + suffix == document
+
+
+def test_files_with_crlf_a_byte_order_mark_and_no_last_newline(tmp_path):
+    (tmp_path / "crlf.txt").write_bytes("\ufeffÅsa\r\nBjörn\r\n".encode())
+    (tmp_path / "cut.txt").write_bytes("Åsa\nBjörn".encode())
+    assert CharCorruptionDataset(read_text(tmp_path / "crlf.txt"), 16).data == ["Åsa", "Björn", ""]
+    assert CharCorruptionDataset(read_text(tmp_path / "cut.txt"), 16).data == ["Åsa", "Björn"]
+
+
+@pytest.mark.parametrize("sentinel", [PAD, MASK])
+def test_a_text_that_holds_a_sentinel_is_refused_by_line(sentinel):
+    with pytest.raises(UserError, match=f"line 2 of the corpus holds '{sentinel}'"):
+        CharCorruptionDataset(f"fine\nnot {sentinel} fine", 16)
+
+
+# ---------------------------------------------------------------- questions
+
+CORPUS = CharCorruptionDataset("Where was Zoë born?\nÅrhus Al Lima Peru abcdefghijklmnopqrstuvwxyz", 32)
+
+
+def test_a_question_with_its_place():
+    dataset = NameDataset(CORPUS, "Where was Zoë born?\tLima\nWhere was Al born?\tÅrhus\n")
+    assert len(dataset) == 2 and dataset.block_size == 32 and dataset.vocab_size == CORPUS.vocab_size
+    x, y = dataset[0]
+    assert x.dtype == y.dtype == torch.int64
+    assert spell(dataset, x) == "Where was Zoë born?⁇Lima⁇□□□□□□"
+    assert spell(dataset, y) == "□□□□□□□□□□□□□□□□□□⁇Lima⁇□□□□□□□"
+    assert len(x) == len(y) == 31
+    asked, given_back = dataset[1]
+    targets = given_back != 0
+    assert torch.equal(given_back[:-1][targets[:-1]], asked[1:][targets[:-1]])
+
+
+def test_the_longest_row_that_fits_and_one_more():
+    question = "Where was " + "a" * 10 + " born?"  # 26 characters
+    x, y = NameDataset(CORPUS, f"{question}\tLima")[0]
+    assert spell(CORPUS, x) + spell(CORPUS, y[-1:]) == f"{question}⁇Lima⁇"
+    with pytest.raises(UserError, match="line 2: 33 characters do not fit the block of 32"):
+        NameDataset(CORPUS, f"{question}\tLima\n{question}\tArhus".replace("Ar", "År"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("Where was Al born?\tLima\nWhere was Zoë born?", "line 2: no tab"),
+        ("Where was Al born?\tLima\n\nWhere was Al born?\tLima", "line 2: no tab"),
+        ("Where was Al born?\tLima\tPeru", "line 1: 2 tabs"),
+        ("Where was Al born?\tLima\nWhere was Xi%! born?\tLima", "line 2: the pretraining corpus has no '!%X'"),
+    ],
+)
+def test_bad_rows_are_named_by_line(rows, message):
+    with pytest.raises(UserError, match=message):
+        NameDataset(CORPUS, rows)
+
+
+def test_items_end_where_the_dataset_does():
+    dataset = NameDataset(CORPUS, "Where was Al born?\tLima\n")
+    assert len(list(itertools.islice(dataset, 5))) == 1

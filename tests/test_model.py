@@ -1,0 +1,194 @@
+"""The three variants: sizes, names, initial values, and what may depend on what."""
+
+import dataclasses
+import math
+import re
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from model import GPT, Block, DownProjectBlock, GPTConfig, UpProjectBlock
+
+VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 64}, "synthesizer": {"synthesizer": True}}
+
+
+def small(variant, vocab_size=13, block_size=12, **changes):
+    """A model of a few thousand parameters, all of them random, without dropout and in double precision."""
+    torch.manual_seed(0)
+    kwargs = {"n_layer": 3, "n_head": 2, "n_embd": 8, "embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0}
+    kwargs |= VARIANTS[variant] | ({"bottleneck_dim": 5} if variant == "perceiver" else {}) | changes
+    model = GPT(GPTConfig(vocab_size, block_size, **kwargs)).double()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def full_size(request):
+    torch.manual_seed(0)
+    return request.param, GPT(GPTConfig(256, 128, **VARIANTS[request.param]))
+
+
+def test_number_of_parameters(full_size):
+    variant, model = full_size
+    expected = {"vanilla": 3_323_392, "perceiver": 3_339_776, "synthesizer": 3_076_988}
+    assert sum(parameter.numel() for parameter in model.parameters()) == expected[variant]
+
+
+def block_shapes(prefix, mask, attention):
+    """The entries of one block in a state_dict, as the assignment's checkpoints have them."""
+    square = {f"{name}.{part}": shape for name in attention for part, shape in (("weight", (256, 256)), ("bias", (256,)))}
+    if "w1" in attention:
+        square |= {"w2": (32, 127), "b2": (127,)}
+    return (
+        {f"{prefix}.{name}.{part}": (256,) for name in ("ln1", "ln2") for part in ("weight", "bias")}
+        | {f"{prefix}.attn.{name}": shape for name, shape in square.items()}
+        | {f"{prefix}.attn.mask": (1, 1, mask, mask)}
+        | {f"{prefix}.mlp.0.weight": (1024, 256), f"{prefix}.mlp.0.bias": (1024,)}
+        | {f"{prefix}.mlp.2.weight": (256, 1024), f"{prefix}.mlp.2.bias": (256,)}
+    )
+
+
+def test_names_and_shapes_of_the_state_dict(full_size):
+    variant, model = full_size
+    dots = ("key", "query", "value", "proj")
+    expected = {"tok_emb.weight": (256, 256), "pos_emb": (1, 128, 256), "head.weight": (256, 256)}
+    expected |= {"ln_f.weight": (256,), "ln_f.bias": (256,)}
+    if variant == "perceiver":
+        expected |= {"down_block.C": (1, 64, 256)}
+        expected |= block_shapes("down_block", 128, dots) | block_shapes("up_block", 128, dots)
+        expected |= block_shapes("blocks.0", 64, dots) | block_shapes("blocks.1", 64, dots)
+    else:
+        for layer in range(4):
+            expected |= block_shapes(f"blocks.{layer}", 128, dots if variant == "vanilla" else ("w1", "value", "proj"))
+    assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == expected
+
+
+def test_masks_are_lower_triangular(full_size):
+    for name, tensor in full_size[1].state_dict().items():
+        if name.endswith("mask"):
+            rows, columns = torch.meshgrid(torch.arange(tensor.size(2)), torch.arange(tensor.size(3)), indexing="ij")
+            assert torch.equal(tensor[0, 0], (columns <= rows).float()), name
+
+
+def test_printing_order():
+    printed = re.findall(r"^  {0,8}\((\w+)\): (\w+)", str(GPT(GPTConfig(256, 128, n_layer=1))), flags=re.MULTILINE)
+    assert [name for name, _ in printed] == [
+        *("tok_emb", "drop", "blocks", "0", "ln1", "ln2"),
+        *("attn", "key", "query", "value", "attn_drop", "resid_drop", "proj"),
+        *("mlp", "0", "1", "2", "3", "ln_f", "head"),
+    ]
+    assert [kind for name, kind in printed if name in "0123"] == ["Block", "Linear", "GELU", "Linear", "Dropout"]
+
+
+def test_initial_values(full_size):
+    for name, tensor in full_size[1].state_dict().items():
+        kind = name.split(".")[-1]
+        if name == "pos_emb" or kind in ("bias", "b2"):
+            assert not tensor.any(), name
+        elif ".ln" in name or name.startswith("ln"):
+            assert (tensor == 1).all(), name
+        elif kind == "C":  # Xavier (Glorot & Bengio 2010, equation 16): uniform within sqrt(6 / (m + width))
+            bound = math.sqrt(6 / (64 + 256))
+            assert tensor.abs().max() <= bound and tensor.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.03)
+        elif kind == "w2":
+            assert 0.0009 < tensor.abs().max() <= 0.001
+        elif kind == "weight":
+            assert tensor.std().item() == pytest.approx(0.02, rel=0.03) and abs(tensor.mean()) < 3e-4, name
+
+
+def influences(model, length):
+    """[i][j]: whether the logits at position i depend on the character at j, found by changing each character."""
+    torch.manual_seed(1)
+    idx = torch.randint(2, 12, (1, length))
+    logits, _ = model(idx)
+    table = [[False] * length for _ in range(length)]
+    for j in range(length):
+        changed = idx.clone()
+        changed[0, j] = 12
+        difference = (model(changed)[0] - logits).abs().amax(dim=-1)[0]
+        for i in range(length):
+            table[i][j] = bool(difference[i] > 0)
+    return table
+
+
+@pytest.mark.parametrize("variant", ["vanilla", "synthesizer"])
+@pytest.mark.parametrize("length", [1, 6, 11])
+def test_each_position_depends_on_all_before_it_and_none_after(variant, length):
+    assert influences(small(variant), length) == [[j <= i for j in range(length)] for i in range(length)]
+
+
+@pytest.mark.parametrize("m", [2, 3, 5, 12])
+@pytest.mark.parametrize("length", [4, 12])
+def test_perceiver_sees_the_first_m_inputs_and_its_own_position(m, length):
+    expected = [[j <= i and (j < m or j == i) for j in range(length)] for i in range(length)]
+    assert influences(small("perceiver", bottleneck_dim=m), length) == expected
+
+
+def test_gradients_agree_that_latents_hide_the_inputs_beyond_them():
+    model = small("perceiver", bottleneck_dim=5)
+    embedded = []
+    model.drop.register_forward_hook(lambda module, inputs, output: embedded.append(output) or output.retain_grad())
+    logits, _ = model(torch.arange(2, 12)[None])
+    logits[0, 8].sum().backward()
+    used = embedded[0].grad[0].abs().sum(dim=-1) > 0
+    assert used.tolist() == [True] * 5 + [False] * 3 + [True, False]
+
+
+def test_block_is_two_residual_lines():
+    block = small("vanilla").blocks[0]
+    x = torch.randn(2, 7, 8, dtype=torch.float64)
+    h = x + block.attn(F.layer_norm(x, (8,), block.ln1.weight, block.ln1.bias))
+    torch.testing.assert_close(block(x), h + block.mlp(F.layer_norm(h, (8,), block.ln2.weight, block.ln2.bias)))
+
+
+def test_perceiver_blocks_normalise_the_learned_queries_and_the_latents():
+    model = small("perceiver")
+    x = torch.randn(2, 12, 8, dtype=torch.float64)
+    down, up = model.down_block, model.up_block
+    assert isinstance(down, DownProjectBlock) and isinstance(up, UpProjectBlock) and isinstance(model.blocks[0], Block)
+
+    def normalised(layer, t):
+        return (t - t.mean(-1, keepdim=True)) / (t.var(-1, correction=0, keepdim=True) + 1e-5).sqrt() * layer.weight + layer.bias
+
+    h = down.attn(x, normalised(down.ln1, down.C).expand(2, 5, 8))
+    y = h + down.mlp(normalised(down.ln2, h))
+    torch.testing.assert_close(down(x), y)
+    h = up.attn(normalised(up.ln1, y), x)
+    torch.testing.assert_close(up(y, x), h + up.mlp(normalised(up.ln2, h)))
+
+
+def test_loss_is_the_mean_surprise_over_targets_that_are_not_padding():
+    model = small("vanilla")
+    idx = torch.tensor([[3, 4, 5, 0], [6, 7, 0, 0]])
+    targets = torch.tensor([[0, 5, 9, 0], [7, 1, 0, 0]])
+    logits, loss = model(idx, targets)
+    surprises = []
+    for row, column in [(0, 1), (0, 2), (1, 0), (1, 1)]:
+        exponentials = [math.exp(v) for v in logits[row, column].tolist()]
+        surprises.append(-math.log(exponentials[targets[row, column]] / sum(exponentials)))
+    assert loss.item() == pytest.approx(sum(surprises) / 4)
+    assert model(idx)[1] is None
+
+
+@pytest.mark.parametrize(("variant", "longest"), [("vanilla", 12), ("perceiver", 12), ("synthesizer", 11)])
+def test_longest_input(variant, longest):
+    model = small(variant)
+    assert model.get_block_size() == longest
+    assert model(torch.full((1, longest), 3))[0].shape == (1, longest, 13)
+    with pytest.raises(ValueError, match=f"{longest + 1} characters is longer than the {longest}"):
+        model(torch.full((1, longest + 1), 3))
+
+
+def test_config_is_frozen_and_refuses_what_cannot_be_built():
+    config = GPTConfig(256, 128)
+    assert (config.embd_pdrop, config.resid_pdrop, config.attn_pdrop) == (0.1, 0.1, 0.1)
+    assert (config.perceiver, config.bottleneck_dim, config.synthesizer) == (False, None, False)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.block_size = 64
+    with pytest.raises(TypeError):
+        GPTConfig(256, 128, n_heads=4)
+    for bottleneck_dim in (None, 0, 129):
+        with pytest.raises(ValueError, match="between 1 and the block size 128"):
+            GPTConfig(256, 128, perceiver=True, bottleneck_dim=bottleneck_dim)

@@ -1,0 +1,229 @@
+"""The schedule, the groups, the order of the data, and what a run leaves behind."""
+
+import math
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from dataset import CharCorruptionDataset, NameDataset
+from model import GPT, GPTConfig
+from trainer import Batches, Trainer, TrainerConfig, learning_rate, make_optimizers, pick_device, trim
+from utils import UserError, set_seed
+
+HANDOUT = TrainerConfig(learning_rate=6e-3, lr_decay=True, warmup_tokens=512 * 20, final_tokens=200 * 2938 * 128)
+LINES = [f"Person {i} was born in town {i * i % 17}, and lives there." for i in range(20)]
+VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 8}, "synthesizer": {"synthesizer": True}}
+
+
+def small_model(corpus, variant="vanilla", **changes):
+    set_seed(0)
+    kwargs = {"n_layer": 2, "n_head": 2, "n_embd": 16} | VARIANTS[variant] | changes
+    return GPT(GPTConfig(corpus.vocab_size, corpus.block_size, **kwargs))
+
+
+def trained(seed=0, workers=0, writer=None, **changes):
+    """The parameters after a short run, as a dict, and its trainer."""
+    corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    settings = {"max_epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "seed": seed, "num_workers": workers, "writer": writer} | changes
+    trainer = Trainer(small_model(corpus), corpus, None, TrainerConfig(**settings))
+    trainer.train()
+    return trainer.model.state_dict(), trainer
+
+
+# ---------------------------------------------------------------- the schedule
+
+
+@pytest.mark.parametrize(
+    ("epoch", "share"),
+    # worked out by hand: an epoch is 2938 * 127 tokens, p = (tokens - 10240) / (75212800 - 10240), then
+    # max(0.1, (1 + cos(pi p)) / 2); after 400 epochs the rate is back at its peak
+    [(0, 1.0), (1, 0.999943), (100, 0.506244), (200, 0.1), (400, 0.999408), (650, 0.119684)],
+)
+def test_the_handouts_schedule_is_not_clamped_at_its_end(epoch, share):
+    assert learning_rate(epoch * 2938 * 127, HANDOUT) == pytest.approx(6e-3 * share, rel=2e-3)
+
+
+def test_the_rate_rises_linearly_over_the_first_tokens_after_a_first_step_at_the_peak():
+    assert learning_rate(0, HANDOUT) == 6e-3
+    assert learning_rate(2560, HANDOUT) == pytest.approx(1.5e-3)
+    assert learning_rate(10_239, HANDOUT) == pytest.approx(6e-3, rel=1e-3)
+    assert learning_rate(16_256, HANDOUT) == pytest.approx(6e-3, rel=1e-3)
+
+
+def test_without_decay_the_rate_stays():
+    assert learning_rate(10**9, TrainerConfig(learning_rate=1e-3)) == 1e-3
+
+
+def test_the_trainer_follows_the_schedule_by_tokens_with_padding():
+    rates = []
+
+    class Writer:
+        def add_scalar(self, tag, value, step):
+            if tag == "train/lr":
+                rates.append(value)
+
+    config = {"lr_decay": True, "warmup_tokens": 1000, "final_tokens": 4000}
+    _, trainer = trained(writer=Writer(), **config)
+    # batches of 8, 8 and 4 examples of 47 positions each, the rate set by what came before
+    tokens = [0, 376, 752, 940, 1316, 1692, 1880, 2256, 2632]
+    expected = [1e-3]
+    expected += [1e-3 * t / 1000 if t < 1000 else 1e-3 * max(0.1, 0.5 * (1 + math.cos(math.pi * (t - 1000) / 3000))) for t in tokens[1:]]
+    assert rates == pytest.approx(expected)
+    assert trainer.tokens == 3 * 20 * 47
+
+
+# ---------------------------------------------------------------- the optimizer
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("muon_lr", [None, 0.02])
+def test_the_optimizers_partition_the_parameters(variant, muon_lr):
+    model = small_model(CharCorruptionDataset("\n".join(LINES), 48), variant)
+    optimizers = make_optimizers(model, TrainerConfig(muon_lr=muon_lr, weight_decay=0.1))
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    ids = [id(p) for group in groups for p in group["params"]]
+    assert len(ids) == len(set(ids)) and set(ids) == {id(p) for p in model.parameters()}
+
+    names = {id(p): name for name, p in model.named_parameters()}
+    by_decay = {decay: {names[id(p)] for g in groups if g["weight_decay"] == decay for p in g["params"]} for decay in (0.0, 0.1)}
+    assert by_decay[0.0] == {name for name in names.values() if name.endswith("bias")}
+    assert by_decay[0.1] == set(names.values()) - by_decay[0.0]
+    if muon_lr:
+        matrices = {names[id(p)] for group in optimizers[1].param_groups for p in group["params"]}
+        assert {name for name in names.values() if name.endswith(("mlp.0.weight", "proj.weight"))} <= matrices
+        assert not matrices & {"tok_emb.weight", "head.weight", "pos_emb", "ln_f.weight", "down_block.C"}
+
+
+def test_a_step_is_adamw_on_the_clipped_gradient():
+    corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    model, twin = (small_model(corpus, embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0) for _ in range(2))
+    trainer = Trainer(model, corpus, None, TrainerConfig(learning_rate=1e-2, grad_norm_clip=0.3, device="cpu"))
+    x, y = Batches(corpus, 8, 1, seed=0)[0]
+    for _ in range(2):
+        trainer.train_step(x, y, rate=1e-2)
+
+    means = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in twin.named_parameters()}
+    for step in (1, 2):  # Loshchilov & Hutter 2019, algorithm 2
+        twin.zero_grad()
+        twin(x, y)[1].backward()
+        norm = math.sqrt(sum(p.grad.square().sum().item() for p in twin.parameters()))
+        assert norm > 0.3
+        with torch.no_grad():
+            for name, p in twin.named_parameters():
+                gradient = p.grad * 0.3 / norm
+                first, second = means[name]
+                first.mul_(0.9).add_(0.1 * gradient)
+                second.mul_(0.95).add_(0.05 * gradient**2)
+                update = (first / (1 - 0.9**step)) / ((second / (1 - 0.95**step)).sqrt() + 1e-8)
+                p -= 1e-2 * (update + (0 if name.endswith("bias") else 0.1 * p))
+    for (name, p), q in zip(model.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(p, q, atol=2e-5, rtol=2e-3, msg=name)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_leaving_out_columns_without_targets_changes_no_gradient(variant):
+    corpus = CharCorruptionDataset("\n".join(LINES), 100)
+    names = NameDataset(corpus, "\n".join(f"Person {i} and\ttown {i}" for i in range(5, 15)))
+    model = small_model(corpus, variant, bottleneck_dim=40 if variant == "perceiver" else None).double().eval()
+    x, y = Batches(names, 10, 1, seed=0)[0]
+    short_x, short_y = trim(x, y)
+    assert x.shape == (10, 99) and short_x.shape == short_y.shape and short_x.size(1) < 30
+
+    def gradients(x, y):
+        model.zero_grad()
+        loss = model(x, y)[1]
+        loss.backward()
+        return [loss.detach(), *(torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters())]
+
+    for short, full in zip(gradients(short_x, short_y), gradients(x, y), strict=True):
+        torch.testing.assert_close(short, full)
+
+
+# ---------------------------------------------------------------- the data's order
+
+
+class Numbers(Dataset):
+    """Item i is i, with a number from torch's default generator."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        return torch.tensor(index), torch.rand(())
+
+
+def test_every_epoch_visits_each_item_once_in_an_order_of_its_own():
+    batches = Batches(Numbers(), batch_size=4, epochs=3, seed=0)
+    steps = [batches[step][0].tolist() for step in range(len(batches))]
+    assert [len(step) for step in steps] == [4, 4, 2] * 3
+    epochs = [[*steps[first], *steps[first + 1], *steps[first + 2]] for first in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_a_batch_is_a_function_of_seed_and_step_alone():
+    forwards, backwards = (Batches(Numbers(), 4, 3, seed=5) for _ in range(2))
+    torch.manual_seed(1)
+    expected = [forwards[step] for step in range(9)]
+    torch.manual_seed(2)
+    for step in reversed(range(9)):
+        assert all(torch.equal(a, b) for a, b in zip(expected[step], backwards[step], strict=True))
+    draws = torch.cat([numbers for _, numbers in expected])
+    assert len(draws.unique()) == 30
+    other = Batches(Numbers(), 4, 3, seed=6)
+    assert not all(torch.equal(expected[step][0], other[step][0]) for step in range(3))
+
+
+def test_drawing_a_batch_leaves_the_default_generator_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    Batches(Numbers(), 4, 3, seed=5)[2]
+    assert torch.equal(torch.rand(3), expected)
+
+
+# ---------------------------------------------------------------- whole runs
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_one_seed_gives_one_result_whatever_the_workers(workers):
+    expected, _ = trained(seed=1)
+    again, _ = trained(seed=1, workers=workers)
+    other, _ = trained(seed=2)
+    assert all(torch.equal(expected[name], again[name]) for name in expected)
+    assert not all(torch.equal(expected[name], other[name]) for name in expected)
+
+
+def test_training_lowers_the_loss_and_logs_every_step():
+    logged = {}
+
+    class Writer:
+        def add_scalar(self, tag, value, step):
+            logged.setdefault(tag, []).append((step, value))
+
+    _, trainer = trained(writer=Writer(), max_epochs=8, learning_rate=3e-3)
+    steps, losses = zip(*logged["train/loss"], strict=True)
+    assert steps == tuple(range(24))
+    assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
+    assert trainer.loss == pytest.approx(sum(losses[20:]) / 4)
+
+
+def test_the_best_parameters_on_the_test_set_are_kept(tmp_path):
+    corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    path = tmp_path / "best.params"
+    trainer = Trainer(small_model(corpus), corpus, corpus, TrainerConfig(max_epochs=2, batch_size=8, ckpt_path=path))
+    trainer.train()
+    assert path.exists() and trainer.best_test_loss < math.inf
+    before = path.read_bytes()
+    trainer.best_test_loss = 0.0
+    trainer.finish_epoch(3)
+    assert path.read_bytes() == before
+
+
+def test_devices():
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    for name in ("gpu", "cuda:99"):
+        with pytest.raises(UserError, match=f"device '{name}' can't be used"):
+            pick_device(name)

@@ -1,0 +1,114 @@
+"""Files, seeds, decoding and scoring."""
+
+import pytest
+import torch
+
+import utils
+from model import GPT, GPTConfig
+from utils import UserError, answer, derive_seed, evaluate_places, read_text, top_k_logits, written_whole
+
+VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 6}, "synthesizer": {"synthesizer": True}}
+
+
+def sharp_model(variant, block_size=24):
+    """A small random model whose likeliest characters vary and are no near ties."""
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(9, block_size, n_layer=3, n_head=2, n_embd=16, **VARIANTS[variant]))
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.6)
+    return model
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("before")
+    with pytest.raises(RuntimeError), written_whole(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "before"
+    with written_whole(path) as temporary:
+        temporary.write_text("after")
+        assert path.read_text() == "before"
+    assert path.read_text() == "after"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unreadable_files_are_named(tmp_path):
+    (tmp_path / "latin.txt").write_bytes("Zoë".encode("latin-1"))
+    (tmp_path / "empty.txt").write_text("\n")
+    for name, message in [("none.txt", "can't read .*none.txt: No such file"), ("latin.txt", "not UTF-8"), ("empty.txt", "is empty")]:
+        with pytest.raises(UserError, match=message):
+            read_text(tmp_path / name)
+    with pytest.raises(UserError, match="can't read"):
+        read_text(tmp_path)
+
+
+def test_derived_seeds_are_stable_and_apart():
+    assert derive_seed(0, "batch", 7) == derive_seed(0, "batch", 7) == 4672060736585328437
+    seeds = [derive_seed(seed, purpose, step) for seed in range(5) for purpose in ("batch", "dropout") for step in range(200)]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_top_k_keeps_the_k_largest():
+    logits = torch.tensor([[1.0, 3.0, 2.0], [5.0, 4.0, 6.0]])
+    assert top_k_logits(logits, 2).tolist() == [[-torch.inf, 3.0, 2.0], [5.0, -torch.inf, 6.0]]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_sample_takes_the_likeliest_and_slides_its_window(variant):
+    model = sharp_model(variant).eval()
+    x = torch.tensor([[2, 3, 4]])
+    continued = utils.sample(model, x, steps=30)
+    assert continued.shape == (1, 33) and torch.equal(continued[:, :3], x)
+    for end in range(3, 33):
+        window = continued[:, max(0, end - model.get_block_size()) : end]
+        assert continued[0, end] == model(window)[0][0, -1].argmax()
+
+
+def test_sampling_follows_the_model_s_distribution():
+    model = sharp_model("vanilla").eval()
+    torch.manual_seed(0)
+    x = torch.tensor([[2, 3, 4]]).expand(4000, 3)
+    drawn = utils.sample(model, x, steps=1, temperature=2.0, sample=True, top_k=3)[:, -1]
+    values, indices = (model(x[:1])[0][0, -1] / 2.0).topk(3)
+    frequencies = torch.bincount(drawn, minlength=9) / 4000
+    torch.testing.assert_close(frequencies[indices], values.softmax(0), atol=0.03, rtol=0)
+    assert frequencies.sum() == frequencies[indices].sum()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_answers_in_a_batch_equal_those_one_by_one(variant):
+    model = sharp_model(variant, block_size=26).eval()
+    torch.manual_seed(1)
+    prompts = [torch.randint(2, 9, (length,)).tolist() for length in (1, 3, 9, 4, 14, 5, 9, 13)]
+    continuations = [utils.sample(model, torch.tensor([prompt]), steps=10)[0, len(prompt) :].tolist() for prompt in prompts]
+    lengths = set()
+    for end in range(9):
+        expected = [c[: c.index(end)] if end in c else c for c in continuations]
+        assert answer(model, prompts, steps=10, end=end) == expected
+        lengths |= {len(a) for a in expected}
+    assert len(lengths) > 3  # answers that end early are among them, or the test shows little
+
+
+def test_answers_stop_at_the_end_of_the_block():
+    model = sharp_model("vanilla", block_size=8).eval()
+    assert [len(a) for a in answer(model, [[2] * 5, [2] * 7], steps=32, end=-1)] == [3, 1]
+
+
+def test_places_are_scored_by_exact_match(tmp_path):
+    path = tmp_path / "dev.tsv"
+    path.write_text("Where was A born?\tLima\nWhere was B born?\tÅrhus\nWhere was C born?\tSaint Paul\n", encoding="utf-8")
+    assert evaluate_places(path, ["Lima", "Århus", "Saint"]) == (3.0, 2.0)
+    assert evaluate_places(path, ["lima", "Arhus", "Saint Paul "]) == (3.0, 0.0)
+    with pytest.raises(UserError, match="3 lines, but there are 2 predictions"):
+        evaluate_places(path, ["Lima", "Århus"])
+
+
+def test_without_gold_places_nothing_is_scored(tmp_path):
+    path = tmp_path / "test.tsv"
+    path.write_text("Where was A born?\nWhere was B born?\n", encoding="utf-8")
+    assert evaluate_places(path, ["Lima", "Lima"]) == (0, 0)
+    path.write_text("Where was A born?\tLima\nWhere was B born?\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 2: no tab"):
+        evaluate_places(path, ["Lima", "Lima"])
