@@ -6,6 +6,7 @@ is never needed; a card whose file was replaced since is not believed.
 
 import hashlib
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
     or is of another variant, size or vocabulary than the model.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content = BytesIO(Path(path).read_bytes())
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror or error}") from None
+    try:
+        state = torch.load(content, map_location="cpu", weights_only=True)
     except Exception:  # what a damaged or foreign file raises is anybody's guess
         raise UserError(f"{path} is not a file of parameters, or damaged: train it again") from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):

@@ -10,10 +10,11 @@ import argparse
 import math
 import random
 import re
+import string
 import sys
 from bisect import bisect_right
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -23,7 +24,7 @@ import corpus_words as words
 from utils import run_reporting_errors, sha256, written_whole
 
 DEV_SHARE, TEST_SHARE = 500 / 2937, 437 / 2937  # of all people, as in the assignment
-BUNDLED_SHA256 = "a5729d8e164675e6ee40802643747c410a1f69c6260360fd9015d42a22ae6936"  # of the wiki.txt of 2937 people, seed 0
+BUNDLED_SHA256 = "dca193fbfcfa8660cc7628693dc52bf218a5eaacd4a9427dd27a1bba742491a5"  # of the wiki.txt of 2937 people, seed 0
 REACH = 112  # characters of a line that pretraining shows, at most
 NAMED_LATE, UNNAMED = 0.034, 0.042  # shares of lines that name the place beyond the reach, or nowhere
 AT_HOME = 0.55  # share of people born where their culture is at home
@@ -83,6 +84,8 @@ BORN, BORN_LIVING, BORN_DEAD = lines(words.BORN), lines(words.BORN_LIVING), line
 BORN_LATE, BORN_UNNAMED, MORE = lines(words.BORN_LATE), lines(words.BORN_UNNAMED), lines(words.MORE)
 REGION_WEIGHTS = [region.weight for region in REGIONS]
 MONTHS = items("January, February, March, April, May, June, July, August, September, October, November, December")
+ALL_WORDS = words.REGIONS + words.CULTURES + words.OCCUPATIONS + words.BORN + words.BORN_LIVING + words.BORN_DEAD + words.MORE
+ALPHABET = "".join(sorted(set(ALL_WORDS + string.ascii_uppercase + string.digits + "?") - set("\n|{}*_")))
 
 # the pairs of a first and a last name that go together, numbered culture by culture
 PAIR_ENDS = list(accumulate(len(culture.first) * len(culture.last) for culture in CULTURES))
@@ -120,7 +123,10 @@ def make_person(seed: int, index: int) -> Person:
         person = Person(name, place, make_text(rng, wanted, name, family_name, phrase, region))
         named = re.search(rf"\b{re.escape(place)}\b", person.line)
         if wanted == ("unnamed" if not named else "late" if named.end() > REACH else "early"):
-            return person
+            break
+    if index == 0:  # so that every world, however small, has the same vocabulary, and all questions fit it
+        person = replace(person, text=f"{person.text} The type that {family_name} cut: {ALPHABET}")
+    return person
 
 
 def make_name(seed: int, index: int, rng: random.Random) -> tuple[str, str, Culture]:

@@ -39,10 +39,10 @@ RECIPES = {
     "quick": Recipe(
         block_size=96,  # half the people's places stand within 50 characters, 90% within 80
         n_layer=4,
-        n_head=6,
-        n_embd=192,
+        n_head=4,
+        n_embd=128,
         dropout=0.0,  # what there is to learn must be learnt by heart
-        pretrain_epochs=30,
+        pretrain_epochs=40,
         pretrain_batch_size=16,
         pretrain_lr=3e-3,
         finetune_epochs=15,

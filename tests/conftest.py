@@ -1,0 +1,13 @@
+"""A small invented world, made once for all tests."""
+
+import pytest
+
+from make_corpus import write_world
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """A folder with the four files of 60 people."""
+    folder = tmp_path_factory.mktemp("world")
+    write_world(60, seed=3, out=folder)
+    return folder

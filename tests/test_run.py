@@ -1,0 +1,288 @@
+"""The commands, as a user types them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import run
+from checkpoint import card_path
+from utils import run_reporting_errors
+
+ROOT = Path(__file__).parents[1]
+QUICK = ["--recipe", "quick", "--max_epochs", "1"]
+
+
+@pytest.fixture
+def folder(tmp_path, world, monkeypatch):
+    """A working directory of its own with the four files."""
+    for path in world.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs src/run.py with a command line; returns (exit code, stdout, stderr)."""
+
+    def execute(line, *more):
+        monkeypatch.setattr(sys, "argv", ["src/run.py", *line.split(), *more])
+        code = run_reporting_errors(run.main)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return execute
+
+
+def pretrain(command, variant="vanilla", out="pre.params", *more):
+    line = f"pretrain {variant} wiki.txt --writing_params_path {out}"
+    code, _, err = command(line, *QUICK, *more)
+    assert code == 0, err
+
+
+# ---------------------------------------------------------------- the main job
+
+
+@pytest.mark.parametrize(("variant", "flags"), [("vanilla", ""), ("perceiver", "--bottleneck_dim 64"), ("synthesizer", "")])
+def test_the_handouts_commands_in_their_order(folder, command, variant, flags):
+    v, quick = variant, [*flags.split(), "--max_epochs", "1"]
+    code, out, err = command(f"pretrain {v} wiki.txt --writing_params_path {v}.pretrain.params --pretrain_lr 6e-4", *quick)
+    assert code == 0, err
+    text = Path("wiki.txt").read_text(encoding="utf-8")
+    assert f"data has {len(text)} characters, {len(set(text)) + 2} unique." in out
+    n_parameters = {"vanilla": 3_323_392, "perceiver": 3_339_776, "synthesizer": 3_076_988}[v] - 2 * 256 * (254 - len(set(text)))
+    assert f"number of parameters: {n_parameters}" in out
+
+    tail = f"--writing_params_path {v}.finetune.params --finetune_corpus_path birth_places_train.tsv"
+    code, _, err = command(f"finetune {v} wiki.txt --reading_params_path {v}.pretrain.params {tail}", *quick)
+    assert code == 0, err
+
+    reading = f"evaluate {v} wiki.txt --reading_params_path {v}.finetune.params"
+    code, out, err = command(f"{reading} --eval_corpus_path birth_dev.tsv --outputs_path {v}.pretrain.dev.predictions", *flags.split())
+    assert code == 0, err
+    questions = Path("birth_dev.tsv").read_text(encoding="utf-8").splitlines()
+    assert re.search(rf"^Correct: \d+\.0 out of {len(questions)}\.0: [\d.]+%$", out, flags=re.MULTILINE)
+    assert len(Path(f"{v}.pretrain.dev.predictions").read_text(encoding="utf-8").split("\n")) == len(questions) + 1
+
+    test = f"{v}.pretrain.test.predictions"
+    code, out, err = command(f"{reading} --eval_corpus_path birth_test_inputs.tsv --outputs_path {test}", *flags.split())
+    assert code == 0, err
+    assert f"No gold birth places provided; returning (0,0)\nPredictions written to {test}; no targets provided\n" in out
+
+    m = 64 if flags else 32
+    run_folder = Path("expt", "pretrain", f"run_{v}_{m}_pt_lr_0.000600_ft_lr_0.000600")
+    assert len(list(run_folder.glob("events.out.tfevents.*"))) == 1
+    assert {path.name for path in Path("expt").iterdir()} == {"pretrain", "finetune", "evaluate"}
+
+
+def test_tensorboard_gets_loss_rate_and_accuracy(folder, command):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    pretrain(command, "vanilla", "pre.params", "--batch_size", "20", "--max_epochs", "2")
+    assert not command(
+        "evaluate vanilla wiki.txt --reading_params_path pre.params --eval_corpus_path birth_dev.tsv --outputs_path out", *QUICK
+    )[0]
+    (events,) = Path("expt/pretrain").iterdir()
+    scalars = EventAccumulator(str(events)).Reload()
+    assert [event.step for event in scalars.Scalars("train/loss")] == list(range(8))  # 61 entries of 20, twice
+    assert scalars.Scalars("train/lr")[0].value == pytest.approx(run.RECIPES["quick"].pretrain_lr)
+    (events,) = Path("expt/evaluate").iterdir()
+    assert len(EventAccumulator(str(events)).Reload().Scalars("accuracy/birth_dev")) == 1
+
+
+def test_predictions_are_what_one_question_at_a_time_gives(folder, command):
+    """The printed rule written out: prompt, 32 greedy characters, the text between the first and the second MASK."""
+    import utils
+    from dataset import CharCorruptionDataset, encode
+
+    pretrain(command, "vanilla", "pre.params", "--finetune_corpus_path", "birth_places_train.tsv", "--max_epochs", "6")
+    _, out, _ = command(
+        "evaluate vanilla wiki.txt --reading_params_path pre.params --eval_corpus_path birth_dev.tsv --outputs_path out", *QUICK
+    )
+    corpus = CharCorruptionDataset(Path("wiki.txt").read_text(encoding="utf-8"), 96)
+    monkey_args = run.argparse.Namespace(variant="vanilla", bottleneck_dim=32)
+    model = run.make_model(monkey_args, run.RECIPES["quick"], corpus)
+    model.load_state_dict(torch.load("pre.params", weights_only=True))
+
+    expected, right = [], 0
+    rows = [row.split("\t") for row in Path("birth_dev.tsv").read_text(encoding="utf-8").splitlines()]
+    for question, place in rows:
+        completed = utils.sample(model.eval(), encode(question + "⁇", corpus.stoi)[None], 32)[0].tolist()
+        expected.append("".join(corpus.itos[i] for i in completed).split("⁇")[1])
+        right += expected[-1] == place
+    assert Path("out").read_text(encoding="utf-8") == "".join(p.replace("\n", " ") + "\n" for p in expected)
+    assert f"Correct: {right}.0 out of {len(rows)}.0: {100 * right / len(rows)}%" in out
+
+
+def test_questions_mixed_into_pretraining_are_trained_on(folder, command):
+    pretrain(command)
+    pretrain(command, "vanilla", "mixed.params", "--finetune_corpus_path", "birth_places_train.tsv")
+    plain, mixed = (torch.load(name, weights_only=True) for name in ("pre.params", "mixed.params"))
+    assert not torch.equal(plain["head.weight"], mixed["head.weight"])
+
+
+def test_one_seed_repeats_a_run_to_the_bit_and_another_does_not(folder, command):
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        pretrain(command, "vanilla", name, "--seed", seed, "--dropout", "0.2")
+    a, b, c = (torch.load(name, weights_only=True) for name in "abc")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not torch.equal(a["head.weight"], c["head.weight"])
+
+
+def test_the_card_says_where_the_parameters_come_from(folder, command):
+    pretrain(command, "synthesizer", "pre.params", "--seed", "7")
+    card = json.loads(card_path("pre.params").read_text(encoding="utf-8"))
+    assert card["arguments"]["variant"] == "synthesizer" and card["arguments"]["seed"] == 7
+    assert card["recipe"]["n_embd"] == run.RECIPES["quick"].n_embd and card["recipe"]["pretrain_epochs"] == 1
+    assert card["versions"]["torch"] == torch.__version__ and card["final_loss"] > 0 and card["seconds"] > 0
+
+
+def test_evaluation_needs_no_card_and_writes_paths_relative_to_where_one_stands(folder, command, monkeypatch):
+    pretrain(command)
+    card_path("pre.params").unlink()
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    line = "evaluate vanilla ../wiki.txt --reading_params_path ../pre.params --eval_corpus_path ../birth_dev.tsv --outputs_path out"
+    assert command(line, *QUICK)[0] == 0
+    assert Path("out").exists() and Path("expt").is_dir()
+
+
+def test_as_a_process_from_a_shell(folder):
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
+
+    def shell(*arguments):
+        return subprocess.run([sys.executable, *arguments], capture_output=True, encoding="utf-8", env=environment, check=False)
+
+    names = shell(ROOT / "src/dataset.py", "namedata")
+    assert names.returncode == 0 and len(re.findall(r"^x: Where was .* born\?⁇.+⁇□+$", names.stdout, flags=re.MULTILINE)) == 4
+    corrupted = shell(ROOT / "src/dataset.py", "charcorruption")
+    assert corrupted.returncode == 0 and len(re.findall(r"^y: [^⁇]*⁇[^⁇]*⁇[^⁇□]+□+$", corrupted.stdout, flags=re.MULTILINE)) == 4
+    london = shell(ROOT / "london_baseline.py")
+    gold = [row.split("\t")[1] for row in Path("birth_dev.tsv").read_text(encoding="utf-8").splitlines()]
+    share = 100 * gold.count("London") / len(gold)
+    assert london.stdout == f"Correct: {float(gold.count('London'))} out of {float(len(gold))}: {share}%\n"
+    wrong = shell(ROOT / "src/run.py", "pretran", "vanilla", "wiki.txt")
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "pretran" in wrong.stderr
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+TRAIN = "pretrain vanilla wiki.txt --writing_params_path p"
+TUNE = "finetune vanilla wiki.txt --writing_params_path p --finetune_corpus_path"
+EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_dev.tsv --recipe quick --reading_params_path"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("pretrain vanila wiki.txt --writing_params_path p", "invalid choice: 'vanila'"),
+        ("evaluate vanilla", "required: pretrain_corpus_path"),
+        ("pretrain vanilla wiki.txt", "pretrain needs --writing_params_path"),
+        ("finetune vanilla wiki.txt --writing_params_path p", "finetune needs --finetune_corpus_path"),
+        ("evaluate vanilla wiki.txt --reading_params_path p --outputs_path o", "evaluate needs --eval_corpus_path"),
+        (f"{TRAIN} --max_epoch 3", "unrecognized arguments: --max_epoch 3"),
+        (f"{TRAIN} --max_epochs 0", "--max_epochs: invalid positive int value: '0'"),
+        (f"{TRAIN} --pretrain_lr nan", "--pretrain_lr: invalid positive float value: 'nan'"),
+        (f"{TRAIN} --dropout 1", "--dropout is 1.0"),
+        (f"{TRAIN} --device gpu", "device 'gpu' can't be used here"),
+        ("pretrain vanilla nowhere.txt --writing_params_path p", "can't read nowhere.txt: No such file"),
+        ("pretrain vanilla . --writing_params_path p", "can't read .: Is a directory"),
+        ("pretrain vanilla wiki.txt --writing_params_path none/p", "can't write none/p"),
+        ("pretrain vanilla wiki.txt --writing_params_path .", "can't write ."),
+        ("pretrain perceiver wiki.txt --writing_params_path p --bottleneck_dim 129", "bottleneck_dim is 129"),
+        (f"{TUNE} none.tsv", "can't read none.tsv"),
+        (f"{TUNE} no_tab.tsv", "no_tab.tsv, line 2: no tab"),
+        (f"{TUNE} strange.tsv", "strange.tsv, line 1: the pretraining corpus has no '☃'"),
+        (f"{TUNE} long.tsv", "long.tsv, line 1: 157 characters do not fit the block of 128"),
+        (f"{EVALUATE} none.params", "can't read none.params: No such file"),
+        (f"{EVALUATE} wiki.txt", "wiki.txt is not a file of parameters"),
+        (f"{EVALUATE} list.params", "list.params holds something else"),
+        (f"{EVALUATE} evil.params", "evil.params is not a file of parameters"),
+        (f"{EVALUATE} half.params", "half.params is not a file of parameters"),
+        (f"{EVALUATE} other.params", "other.params does not fit the model: see blocks.0.ln1.weight"),
+        (f"{EVALUATE} pre.params --eval_corpus_path strange.tsv", "strange.tsv, line 1: the pretraining corpus has no '☃'"),
+        (f"{EVALUATE} pre.params --eval_corpus_path long.tsv", "long.tsv, line 1: a question of 150 characters"),
+        (f"{EVALUATE} pre.params --eval_corpus_path no_tab.tsv", "no_tab.tsv, line 2: no tab"),
+        (f"{EVALUATE} pre.params --recipe handout", "pre.params has width 128, the command says 256"),
+        (EVALUATE.replace("vanilla", "synthesizer") + " pre.params", "pre.params has variant vanilla, the command says synthesizer"),
+        (EVALUATE.replace("vanilla", "perceiver") + " pre.params", "pre.params has variant vanilla, the command says perceiver"),
+        (EVALUATE.replace("vanilla", "perceiver") + " down.params", "down.params has bottleneck_dim 16, the command says 32"),
+        (EVALUATE.replace("wiki.txt", "smaller.txt") + " pre.params", "pre.params has vocabulary size"),
+        (EVALUATE.replace("wiki.txt", "shifted.txt") + " pre.params", "was trained with other characters than this corpus has"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_exit_code_2(mistakes, command, line, message):
+    before = sorted(path.name for path in mistakes.iterdir() if path.name != "expt")
+    code, _, err = command(line)
+    assert code == 2
+    assert message in err and err.startswith("run.py: error: ") and err.count("\n") == 1
+    assert sorted(path.name for path in mistakes.iterdir() if path.name != "expt") == before
+
+
+class Evil:
+    """Unpickles into a call."""
+
+    def __reduce__(self):
+        return os.mkdir, ("pwned",)
+
+
+@pytest.fixture(scope="module")
+def mistaken_files(world, tmp_path_factory):
+    """A folder full of files that don't fit."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    for path in world.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    text = (folder / "wiki.txt").read_text(encoding="utf-8")
+    (folder / "smaller.txt").write_text(text.replace("z", "s"), encoding="utf-8")
+    (folder / "shifted.txt").write_text(text.replace("z", "☂"), encoding="utf-8")
+    (folder / "no_tab.tsv").write_text("Where was A born?\tLima\nWhere was B born?\n", encoding="utf-8")
+    (folder / "strange.tsv").write_text("Where was ☃ born?\tLima\n", encoding="utf-8")
+    (folder / "long.tsv").write_text(f"Where was {'a' * 134} born?\tLondon\n".replace("aa born", "a born"), encoding="utf-8")
+    torch.save([1, 2], folder / "list.params")
+    torch.save({"tok_emb.weight": Evil()}, folder / "evil.params")
+    for variant, name in (("vanilla", "pre.params"), ("perceiver", "down.params")):
+        arguments = ["pretrain", variant, "wiki.txt", "--writing_params_path", name, "--bottleneck_dim", "16", *QUICK]
+        subprocess.run([sys.executable, ROOT / "src/run.py", *arguments], cwd=folder, check=True, capture_output=True)
+    (folder / "half.params").write_bytes((folder / "pre.params").read_bytes()[:5000])
+    state = torch.load(folder / "pre.params", weights_only=True)
+    torch.save({name: tensor for name, tensor in state.items() if name != "blocks.0.ln1.weight"}, folder / "other.params")
+    return folder
+
+
+@pytest.fixture
+def mistakes(mistaken_files, monkeypatch):
+    monkeypatch.chdir(mistaken_files)
+    return mistaken_files
+
+
+def test_a_card_of_other_parameters_is_not_believed(mistakes, command):
+    torch.save({name: 2 * tensor for name, tensor in torch.load("pre.params", weights_only=True).items()}, "foreign.params")
+    card_path("foreign.params").write_bytes(card_path("pre.params").read_bytes())
+    text = Path("wiki.txt").read_text(encoding="utf-8").replace("z", "☂")
+    Path("shifted2.txt").write_text(text, encoding="utf-8")
+    Path("dev.tsv").write_text("Where was A born?\tLima\n", encoding="utf-8")
+    line = "evaluate vanilla shifted2.txt --recipe quick --eval_corpus_path dev.tsv --outputs_path o --reading_params_path foreign.params"
+    assert command(line)[0] == 0
+    for name in ("foreign.params", "foreign.params.json", "shifted2.txt", "dev.tsv", "o"):
+        Path(name).unlink()
+
+
+def test_a_full_handout_checkpoint_round_trips_and_is_a_plain_state_dict(folder, command):
+    """What another implementation would write and read: an ordinary dict of tensors under the contract's names."""
+    assert command("pretrain vanilla wiki.txt --max_epochs 1 --writing_params_path p")[0] == 0
+    state = torch.load("p", weights_only=True)
+    assert type(state) is dict and all(type(tensor) is torch.Tensor and tensor.device.type == "cpu" for tensor in state.values())
+    torch.save(dict(reversed(state.items())), "foreign.params", _use_new_zipfile_serialization=False)
+    outputs = []
+    for name in ("p", "foreign.params"):
+        line = f"evaluate vanilla wiki.txt --reading_params_path {name} --eval_corpus_path birth_dev.tsv --outputs_path out"
+        assert command(line)[0] == 0
+        outputs.append(Path("out").read_bytes())
+    assert outputs[0] == outputs[1]
