@@ -28,30 +28,34 @@ def corrupt(document: str, length: int, start: int, span: int) -> str:
     return text[:start] + MASK_CHAR + text[start + span :] + MASK_CHAR + text[start : start + span]
 
 
-def draw_cut(n_characters: int, block_size: int, generator: torch.Generator | None = None) -> tuple[int, int, int]:
+def draw_cut(n_characters: int, block_size: int, length_draws: int = 1, generator: torch.Generator | None = None) -> tuple[int, int, int]:
     """A random (length, start, span) for `corrupt`, given the document's length.
 
-    The length is uniform over 4 ... 7/8 of the block, or all of a shorter document. The span is a quarter of it on
-    average, exactly so from 4 characters on: uniform over 1 ... length/2 - 1, where odd lengths toss for the half.
+    The length is uniform over 4 ... 7/8 of the block, or the largest of several such draws; all of a shorter document.
+    The span is a quarter of it on average, exactly so from 4 characters on: uniform over 1 ... length/2 - 1, where odd
+    lengths toss for the half.
     """
 
     def integer(low: int, high: int) -> int:
         return int(torch.randint(low, high + 1, (), generator=generator))
 
     longest = min(block_size * 7 // 8, block_size - 2)  # two sentinels must fit beside it
-    length = min(integer(4, longest), n_characters)
+    length = min(max(integer(4, longest) for _ in range(length_draws)), n_characters)
     span = integer(1, max(1, (length + integer(0, 1)) // 2 - 1))
     span = min(span, length)
     return length, integer(0, length - span), span
 
 
 class CharCorruptionDataset(Dataset):
-    """Item i is document i of a text, a line each, corrupted anew at every look (torch's default generator draws)."""
+    """Item i is document i of a text, a line each, corrupted anew at every look (torch's default generator draws).
+
+    With more `length_draws`, more of a document is kept.
+    """
 
     MASK_CHAR = MASK_CHAR
     PAD_CHAR = PAD_CHAR
 
-    def __init__(self, data: str, block_size: int) -> None:
+    def __init__(self, data: str, block_size: int, length_draws: int = 1) -> None:
         if block_size < 6:
             raise UserError(f"a block of {block_size} characters is too short for 4 of text and two sentinels")
         for sentinel in (PAD_CHAR, MASK_CHAR):
@@ -62,6 +66,7 @@ class CharCorruptionDataset(Dataset):
         self.stoi = {character: index for index, character in enumerate(characters)}
         self.itos = dict(enumerate(characters))
         self.block_size = block_size
+        self.length_draws = length_draws
         self.vocab_size = len(characters)
         self.n_characters = len(data)
         self.data = data.split("\n")  # a last empty document, where the text ends with a newline, counts
@@ -71,7 +76,7 @@ class CharCorruptionDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         document = self.data[index]
-        text = corrupt(document, *draw_cut(len(document), self.block_size))
+        text = corrupt(document, *draw_cut(len(document), self.block_size, self.length_draws))
         block = encode(text.ljust(self.block_size, PAD_CHAR), self.stoi)  # (block_size,)
         return block[:-1], block[1:]
 
@@ -79,6 +84,7 @@ class CharCorruptionDataset(Dataset):
 class NameDataset(Dataset):
     """Item i is question i of a TSV with its place: question MASK place MASK, y blank over the question.
 
+    With `whole`, y is not blank there: the question is to be learnt too, as a text like others.
     `pretraining_dataset` lends its vocabulary and block size. Raises UserError for a row that has no tab or several, is too long
     for the block, or holds a character that the vocabulary lacks.
     """
@@ -86,9 +92,10 @@ class NameDataset(Dataset):
     MASK_CHAR = MASK_CHAR
     PAD_CHAR = PAD_CHAR
 
-    def __init__(self, pretraining_dataset: CharCorruptionDataset, data: str) -> None:
+    def __init__(self, pretraining_dataset: CharCorruptionDataset, data: str, whole: bool = False) -> None:
         self.stoi, self.itos = pretraining_dataset.stoi, pretraining_dataset.itos
         self.block_size, self.vocab_size = pretraining_dataset.block_size, pretraining_dataset.vocab_size
+        self.whole = whole
         self.data = split_rows(data)
         for number, row in enumerate(self.data, start=1):
             if row.count("\t") != 1:
@@ -105,7 +112,8 @@ class NameDataset(Dataset):
         text = f"{question}{MASK_CHAR}{place}{MASK_CHAR}".ljust(self.block_size, PAD_CHAR)
         block = encode(text, self.stoi)  # (block_size,)
         y = block[1:].clone()
-        y[: len(question) - 1] = self.stoi[PAD_CHAR]
+        if not self.whole:
+            y[: len(question) - 1] = self.stoi[PAD_CHAR]
         return block[:-1], y
 
 

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from attention import Attention, CausalCrossAttention, CausalSelfAttention, SynthesizerAttention
 from utils import UserError
 
-PAD_INDEX = 0  # targets with this index carry no loss
 VARIANTS = ("vanilla", "perceiver", "synthesizer")
 
 
@@ -95,6 +94,8 @@ class UpProjectBlock(Block):
 class GPT(nn.Module):
     """Character indices in, logits of the next character out."""
 
+    ignored_target = 0  # PAD: targets with this index carry no loss
+
     def __init__(self, config) -> None:
         super().__init__()
         self.config = config
@@ -130,7 +131,7 @@ class GPT(nn.Module):
         logits = self.head(self.ln_f(x))  # (B, T, V)
         if targets is None:
             return logits, None
-        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD_INDEX)
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=self.ignored_target)
 
 
 def init_linear(module: nn.Module) -> None:

@@ -14,6 +14,7 @@ class Recipe:
     n_embd: int = 256
     dropout: float = 0.1
     # pretraining
+    length_draws: int = 1  # a document is cut at the largest of so many random lengths
     pretrain_epochs: int = 650
     pretrain_batch_size: int = 128
     pretrain_lr: float = 6e-3
@@ -42,13 +43,14 @@ RECIPES = {
         n_head=4,
         n_embd=128,
         dropout=0.0,  # what there is to learn must be learnt by heart
-        pretrain_epochs=40,
+        length_draws=4,  # whoever does not see the place can't learn it
+        pretrain_epochs=50,
         pretrain_batch_size=16,
         pretrain_lr=3e-3,
-        finetune_epochs=15,
-        finetune_epochs_pretrained=2,
+        finetune_epochs=75,
+        finetune_epochs_pretrained=1,  # the questions were seen in pretraining: more would overwrite what it taught
         finetune_batch_size=32,
-        finetune_lr=1e-4,  # the questions were seen in pretraining: more would overwrite what it taught
+        finetune_lr=3e-4,
         muon_lr=0.02,  # learns the text in half the steps
         decay_epochs=None,
         lr_floor=0.0,

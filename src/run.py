@@ -1,28 +1,28 @@
 """The command line: pretrain a model on a text, finetune it on questions, evaluate its answers.
 
-python src/run.py pretrain vanilla wiki.txt --writing_params_path vanilla.pretrain.params
-python src/run.py --help
+    python src/run.py pretrain vanilla wiki.txt --writing_params_path vanilla.pretrain.params
+    python src/run.py --help
+
+The flags are described in arguments.py.
 """
 
-import argparse
-import os
 import platform
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import ConcatDataset, Dataset
 from tqdm import tqdm
 
+from arguments import Arguments, choose_recipe, parse_arguments
 from checkpoint import load_params, save_params, write_card
 from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, check_characters, encode
 from make_corpus import announce_if_invented
-from model import GPT, VARIANTS, GPTConfig
-from recipes import RECIPES, Recipe
+from model import GPT, GPTConfig
+from recipes import Recipe
 from trainer import Trainer, TrainerConfig, pick_device
 from utils import (
     UserError,
@@ -43,92 +43,6 @@ if TYPE_CHECKING:
 ANSWER_LENGTH = 32  # characters decoded for an answer, at most
 EVALUATION_BATCH = 256  # questions answered at a time
 
-# ---------------------------------------------------------------- arguments
-
-NEEDED_FLAGS = {
-    "pretrain": ("writing_params_path",),
-    "finetune": ("writing_params_path", "finetune_corpus_path"),
-    "evaluate": ("reading_params_path", "eval_corpus_path", "outputs_path"),
-}
-
-
-class Parser(argparse.ArgumentParser):
-    """Reports errors as everything here does: in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")
-
-
-def positive(kind: type) -> Callable[[str], float]:
-    """An argparse type: a finite number of that kind, above 0."""
-
-    def number(text: str) -> float:
-        value = kind(text)
-        if not 0 < value < float("inf"):
-            raise ValueError
-        return value
-
-    number.__name__ = f"positive {kind.__name__}"  # argparse calls it so in its errors
-    return number
-
-
-def parse_arguments() -> argparse.Namespace:
-    """The command line. A flag that is None leaves the choice to the recipe or the machine."""
-    handout = RECIPES["handout"]
-    parser = Parser(description="Pretrain a model on a text, finetune it on questions, evaluate its answers.", allow_abbrev=False)
-    parser.add_argument("function", choices=NEEDED_FLAGS, help="what to do")
-    parser.add_argument("variant", choices=VARIANTS, help="which model")
-    parser.add_argument("pretrain_corpus_path", help="text, a document a line; the vocabulary always comes from here")
-    parser.add_argument("--bottleneck_dim", type=positive(int), default=32, help="latents of the perceiver (default 32)")
-
-    files = parser.add_argument_group("files")
-    files.add_argument("--reading_params_path", help="parameters to start from")
-    files.add_argument("--writing_params_path", help="where the trained parameters go")
-    files.add_argument("--finetune_corpus_path", help="questions and places, a tab between them; pretrain mixes them in, where given")
-    files.add_argument("--eval_corpus_path", help="questions to answer, with places or without")
-    files.add_argument("--outputs_path", help="where the predictions go, a line each")
-    files.add_argument("--tb_expt_name", default="run", help="begins the name of the TensorBoard folder (default run)")
-
-    training = parser.add_argument_group("training")
-    training.add_argument("--recipe", choices=RECIPES, default="handout", help="hyperparameters; the flags below override them")
-    training.add_argument("--pretrain_lr", type=positive(float), help=f"peak learning rate of pretraining (handout: {handout.pretrain_lr})")
-    training.add_argument("--finetune_lr", type=positive(float), help=f"peak learning rate of finetuning (handout: {handout.finetune_lr})")
-    training.add_argument("--max_epochs", type=positive(int), help="passes over the training data")
-    training.add_argument("--batch_size", type=positive(int), help="examples a step")
-    training.add_argument("--dropout", type=float, help=f"share of activations dropped (handout: {handout.dropout})")
-    training.add_argument("--seed", type=int, default=0, help="of all random choices (default 0)")
-
-    machine = parser.add_argument_group("machine")
-    machine.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto, the default, takes a CUDA GPU or else the CPU")
-    machine.add_argument("--num_workers", type=int, help="processes that prepare batches (default 4 with a GPU, else 0)")
-
-    args = parser.parse_args()
-    for flag in NEEDED_FLAGS[args.function]:
-        if getattr(args, flag) is None:
-            parser.error(f"{args.function} needs --{flag}")
-    if args.dropout is not None and not 0 <= args.dropout < 1:
-        parser.error(f"--dropout is {args.dropout}: it must be at least 0 and below 1")
-    if args.num_workers is not None and args.num_workers < 0:
-        parser.error(f"--num_workers is {args.num_workers}: it must be at least 0")
-    for path in (args.outputs_path,) if args.function == "evaluate" else (args.writing_params_path,):
-        if Path(path).is_dir() or not Path(path).parent.is_dir() or not os.access(Path(path).parent, os.W_OK):
-            parser.error(f"can't write {path}: its folder must exist and be writable")
-    return args
-
-
-def choose_recipe(args: argparse.Namespace) -> Recipe:
-    """The recipe that was asked for, with the values of the flags that were given."""
-    flags = {"pretrain_lr": args.pretrain_lr, "finetune_lr": args.finetune_lr, "dropout": args.dropout}
-    if args.function == "pretrain":
-        flags |= {"pretrain_epochs": args.max_epochs, "pretrain_batch_size": args.batch_size}
-    else:
-        flags |= dict.fromkeys(("finetune_epochs", "finetune_epochs_pretrained"), args.max_epochs)
-        flags |= {"finetune_batch_size": args.batch_size}
-    return replace(RECIPES[args.recipe], **{name: value for name, value in flags.items() if value is not None})
-
-
-# ---------------------------------------------------------------- the three functions
-
 
 def main() -> None:
     """Run the function that the command line names."""
@@ -139,7 +53,7 @@ def main() -> None:
 
     text = read_text(args.pretrain_corpus_path)
     with blaming(args.pretrain_corpus_path):
-        corpus = CharCorruptionDataset(text, recipe.block_size)
+        corpus = CharCorruptionDataset(text, recipe.block_size, recipe.length_draws)
     print(f"data has {corpus.n_characters} characters, {corpus.vocab_size} unique.")
     announce_if_invented(args.pretrain_corpus_path, text)
 
@@ -153,7 +67,7 @@ def main() -> None:
         train(args, recipe, model, corpus)
 
 
-def make_model(args: argparse.Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> GPT:
+def make_model(args: Arguments, recipe: Recipe, corpus: CharCorruptionDataset) -> GPT:
     """An untrained model of the variant and the recipe's size."""
     config = GPTConfig(
         corpus.vocab_size,
@@ -171,12 +85,13 @@ def make_model(args: argparse.Namespace, recipe: Recipe, corpus: CharCorruptionD
     return GPT(config)
 
 
-def train(args: argparse.Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> None:
+def train(args: Arguments, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> None:
     """Pretrain or finetune, and write the parameters with their card."""
-    datasets: list[Dataset] = [corpus] if args.function == "pretrain" else []
-    if args.finetune_corpus_path is not None:  # in pretraining, the questions are mixed in, each once an epoch
+    pretraining = args.function == "pretrain"
+    datasets: list[Dataset] = [corpus] if pretraining else []
+    if args.finetune_corpus_path is not None:  # in pretraining, the questions are mixed in as texts like others
         with blaming(args.finetune_corpus_path):
-            datasets.append(NameDataset(corpus, read_text(args.finetune_corpus_path)))
+            datasets.append(NameDataset(corpus, read_text(args.finetune_corpus_path), whole=pretraining))
     dataset = ConcatDataset(datasets)
 
     started = time.monotonic()
@@ -199,7 +114,7 @@ def train(args: argparse.Namespace, recipe: Recipe, model: GPT, corpus: CharCorr
     print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {seconds:.0f} s")
 
 
-def trainer_config(args: argparse.Namespace, recipe: Recipe, n_examples: int, n_documents: int, writer: "SummaryWriter") -> TrainerConfig:
+def trainer_config(args: Arguments, recipe: Recipe, n_examples: int, n_documents: int, writer: "SummaryWriter") -> TrainerConfig:
     """The recipe's numbers for this function, `n_examples` being the size of its dataset."""
     if args.function == "pretrain":
         epochs, batch_size, rate, muon_lr = recipe.pretrain_epochs, recipe.pretrain_batch_size, recipe.pretrain_lr, recipe.muon_lr
@@ -229,7 +144,7 @@ def trainer_config(args: argparse.Namespace, recipe: Recipe, n_examples: int, n_
     )
 
 
-def evaluate(args: argparse.Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> None:
+def evaluate(args: Arguments, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> None:
     """Answer each question of a file, write the answers, and score them where the file has places."""
     questions, _ = read_questions(args.eval_corpus_path)
     for number, question in enumerate(questions, start=1):
@@ -259,7 +174,7 @@ def evaluate(args: argparse.Namespace, recipe: Recipe, model: GPT, corpus: CharC
         writer.add_scalar(f"accuracy/{Path(args.eval_corpus_path).stem}", correct / total, 0)
 
 
-def tensorboard(args: argparse.Namespace, recipe: Recipe) -> "SummaryWriter":
+def tensorboard(args: Arguments, recipe: Recipe) -> "SummaryWriter":
     """A writer into expt/, in the folder that the handouts name."""
     from torch.utils.tensorboard import SummaryWriter  # its import takes seconds
 

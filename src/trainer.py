@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm import tqdm
 
 from checkpoint import save_params
-from model import PAD_INDEX
 from utils import UserError, derive_seed
 
 if TYPE_CHECKING:
@@ -126,10 +125,11 @@ class Batches(Dataset):
             return default_collate([self.dataset[index] for index in chosen.tolist()])
 
 
-def trim(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """x and y (B, T) without the columns on the right where no row has a target: the loss does not depend on them."""
-    last = (y != PAD_INDEX).any(dim=0).nonzero().max()
-    return x[:, : last + 1], y[:, : last + 1]
+def trim(x: Tensor, y: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
+    """x and y (B, T) without the columns on the right where all targets are `ignored`: a causal model's loss is the same."""
+    columns = (y != ignored).any(dim=0).nonzero()  # those with a target, (n, 1)
+    length = int(columns.max()) + 1 if len(columns) else y.size(1)
+    return x[:, :length], y[:, :length]
 
 
 class Trainer:
@@ -175,7 +175,8 @@ class Trainer:
         """One step at AdamW's `rate` on x, y (B, T); the loss before it, still on the device."""
         self.model.train()
         self.tokens += y.numel()
-        x, y = trim(x, y)
+        if (ignored := getattr(self.model, "ignored_target", None)) is not None:
+            x, y = trim(x, y, ignored)
         _, loss = self.model(x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True))
         self.model.zero_grad(set_to_none=True)
         loss.backward()

@@ -60,7 +60,7 @@ def test_every_example_is_a_corrupted_prefix_of_its_document(documents, block_si
 
 def test_all_lengths_spans_and_places_of_a_small_block_occur():
     generator = torch.Generator().manual_seed(0)
-    cuts = {draw_cut(1000, 10, generator) for _ in range(20_000)}
+    cuts = {draw_cut(1000, 10, generator=generator) for _ in range(20_000)}
     # 4 to 8 characters (7/8 of 10, rounded down), spans of 1 to just below half, rounded up, any place
     expected = {
         (length, start, span)
@@ -73,7 +73,7 @@ def test_all_lengths_spans_and_places_of_a_small_block_occur():
 
 def test_lengths_are_uniform_up_to_112_and_spans_a_quarter_on_average():
     generator = torch.Generator().manual_seed(0)
-    cuts = [draw_cut(1000, 128, generator) for _ in range(60_000)]
+    cuts = [draw_cut(1000, 128, generator=generator) for _ in range(60_000)]
     lengths = collections.Counter(length for length, _, _ in cuts)
     assert set(lengths) == set(range(4, 113))
     assert all(abs(count - 60_000 / 109) < 5 * (60_000 / 109) ** 0.5 for count in lengths.values())
@@ -82,8 +82,18 @@ def test_lengths_are_uniform_up_to_112_and_spans_a_quarter_on_average():
     assert ratios.std() > 0.1
     # and for each length alone, the odd ones too
     for length in (4, 5, 6, 7, 9, 21):
-        spans = [draw_cut(length, 6000, generator)[2] for _ in range(4000)]
+        spans = [draw_cut(length, 6000, generator=generator)[2] for _ in range(4000)]
         assert sum(spans) / 4000 == pytest.approx(length / 4, abs=length * 0.011)
+
+
+def test_the_largest_of_several_lengths_leaves_every_length_a_chance():
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.tensor([draw_cut(1000, 16, 3, generator)[0] for _ in range(30_000)])
+    shares = torch.bincount(lengths, minlength=15)[4:] / 30_000
+    # of n equally likely lengths, the k-th is the largest of three draws with (k^3 - (k-1)^3) / n^3
+    expected = torch.tensor([(k**3 - (k - 1) ** 3) / 11**3 for k in range(1, 12)])
+    torch.testing.assert_close(shares, expected, atol=0.01, rtol=0)
+    assert (shares > 0).all()
 
 
 def test_104_short_lines_in_blocks_of_50():
@@ -149,6 +159,12 @@ def test_a_question_with_its_place():
     asked, given_back = dataset[1]
     targets = given_back != 0
     assert torch.equal(given_back[:-1][targets[:-1]], asked[1:][targets[:-1]])
+
+
+def test_a_question_to_be_learnt_whole():
+    x, y = NameDataset(CORPUS, "Where was Zoë born?\tLima\n", whole=True)[0]
+    assert spell(CORPUS, x) == "Where was Zoë born?⁇Lima⁇□□□□□□"
+    assert spell(CORPUS, y) == "here was Zoë born?⁇Lima⁇□□□□□□□"
 
 
 def test_the_longest_row_that_fits_and_one_more():

@@ -12,6 +12,7 @@ import torch
 
 import run
 from checkpoint import card_path
+from recipes import RECIPES
 from utils import run_reporting_errors
 
 ROOT = Path(__file__).parents[1]
@@ -91,7 +92,7 @@ def test_tensorboard_gets_loss_rate_and_accuracy(folder, command):
     (events,) = Path("expt/pretrain").iterdir()
     scalars = EventAccumulator(str(events)).Reload()
     assert [event.step for event in scalars.Scalars("train/loss")] == list(range(8))  # 61 entries of 20, twice
-    assert scalars.Scalars("train/lr")[0].value == pytest.approx(run.RECIPES["quick"].pretrain_lr)
+    assert scalars.Scalars("train/lr")[0].value == pytest.approx(RECIPES["quick"].pretrain_lr)
     (events,) = Path("expt/evaluate").iterdir()
     assert len(EventAccumulator(str(events)).Reload().Scalars("accuracy/birth_dev")) == 1
 
@@ -106,8 +107,8 @@ def test_predictions_are_what_one_question_at_a_time_gives(folder, command):
         "evaluate vanilla wiki.txt --reading_params_path pre.params --eval_corpus_path birth_dev.tsv --outputs_path out", *QUICK
     )
     corpus = CharCorruptionDataset(Path("wiki.txt").read_text(encoding="utf-8"), 96)
-    monkey_args = run.argparse.Namespace(variant="vanilla", bottleneck_dim=32)
-    model = run.make_model(monkey_args, run.RECIPES["quick"], corpus)
+    arguments = run.Arguments(variant="vanilla", bottleneck_dim=32)
+    model = run.make_model(arguments, RECIPES["quick"], corpus)
     model.load_state_dict(torch.load("pre.params", weights_only=True))
 
     expected, right = [], 0
@@ -139,7 +140,7 @@ def test_the_card_says_where_the_parameters_come_from(folder, command):
     pretrain(command, "synthesizer", "pre.params", "--seed", "7")
     card = json.loads(card_path("pre.params").read_text(encoding="utf-8"))
     assert card["arguments"]["variant"] == "synthesizer" and card["arguments"]["seed"] == 7
-    assert card["recipe"]["n_embd"] == run.RECIPES["quick"].n_embd and card["recipe"]["pretrain_epochs"] == 1
+    assert card["recipe"]["n_embd"] == RECIPES["quick"].n_embd and card["recipe"]["pretrain_epochs"] == 1
     assert card["versions"]["torch"] == torch.__version__ and card["final_loss"] > 0 and card["seconds"] > 0
 
 

@@ -127,7 +127,7 @@ def test_leaving_out_columns_without_targets_changes_no_gradient(variant):
     names = NameDataset(corpus, "\n".join(f"Person {i} and\ttown {i}" for i in range(5, 15)))
     model = small_model(corpus, variant, bottleneck_dim=40 if variant == "perceiver" else None).double().eval()
     x, y = Batches(names, 10, 1, seed=0)[0]
-    short_x, short_y = trim(x, y)
+    short_x, short_y = trim(x, y, ignored=0)
     assert x.shape == (10, 99) and short_x.shape == short_y.shape and short_x.size(1) < 30
 
     def gradients(x, y):
@@ -138,6 +138,25 @@ def test_leaving_out_columns_without_targets_changes_no_gradient(variant):
 
     for short, full in zip(gradients(short_x, short_y), gradients(x, y), strict=True):
         torch.testing.assert_close(short, full)
+
+
+def test_other_models_and_datasets_are_trained_untrimmed():
+    class Points(Dataset):
+        def __len__(self):
+            return 64
+
+        def __getitem__(self, index):
+            return torch.tensor([index / 64, 1.0]), torch.tensor(3 * index / 64 - 1)
+
+    class Line(torch.nn.Linear):
+        def forward(self, x, y):
+            prediction = super().forward(x)[:, 0]
+            return prediction, (prediction - y).square().mean()
+
+    config = TrainerConfig(max_epochs=60, batch_size=16, learning_rate=0.1, weight_decay=0.0)
+    trainer = Trainer(Line(2, 1), Points(), None, config)
+    trainer.train()
+    assert trainer.loss < 1e-3
 
 
 # ---------------------------------------------------------------- the data's order
