@@ -7,6 +7,7 @@ Shapes: B batch, T positions (Tq of queries, Tk of keys), C width (`n_embd`), H 
 """
 
 import math
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +18,22 @@ def causal_mask(n_query: int, n_key: int) -> Tensor:
     return torch.ones(n_query, n_key).tril()
 
 
-class Attention(nn.Module):
-    """What every layer shares: the value path and the mixing of values under the causal mask.
+class AttentionConfig(Protocol):
+    """What a layer needs to know; any object with these attributes will do."""
 
-    `config` is any object with `n_embd`, `n_head`, `block_size`, `attn_pdrop` and `resid_pdrop`.
-    """
+    n_embd: int
+    n_head: int
+    block_size: int
+    attn_pdrop: float
+    resid_pdrop: float
+
+
+class Attention(nn.Module):
+    """What every layer shares: the value path and the mixing of values under the causal mask."""
 
     mask: Tensor
 
-    def __init__(self, config) -> None:
+    def __init__(self, config: AttentionConfig) -> None:
         super().__init__()
         if config.n_embd % config.n_head:
             raise ValueError(f"n_embd {config.n_embd} can't be split into {config.n_head} heads")
@@ -38,7 +46,7 @@ class Attention(nn.Module):
         mask = causal_mask(config.block_size, config.block_size)
         self.register_buffer("mask", mask[None, None])  # (1, 1, block_size, block_size)
 
-    def add_scoring(self, config) -> None:
+    def add_scoring(self, config: AttentionConfig) -> None:
         """Make the parameters from which the layer's scores come."""
         raise NotImplementedError
 
@@ -62,7 +70,7 @@ class CausalCrossAttention(Attention):
     Query i sees keys 0...i, whatever the two lengths (Vaswani et al. 2017, equation 1, with a mask).
     """
 
-    def add_scoring(self, config) -> None:
+    def add_scoring(self, config: AttentionConfig) -> None:
         self.key = nn.Linear(config.n_embd, config.n_embd)
         self.query = nn.Linear(config.n_embd, config.n_embd)
 
@@ -88,7 +96,7 @@ class SynthesizerAttention(Attention):
     positions, the length of a training example, and is cut to the length at hand.
     """
 
-    def add_scoring(self, config) -> None:
+    def add_scoring(self, config: AttentionConfig) -> None:
         self.w1 = nn.Linear(config.n_embd, config.n_embd)  # A_1 ... A_H side by side, and b_1
         self.w2 = nn.Parameter(torch.empty(config.n_embd // config.n_head, config.block_size - 1))  # B
         self.b2 = nn.Parameter(torch.zeros(config.block_size - 1))

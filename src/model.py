@@ -45,7 +45,7 @@ class GPTConfig:
 class Block(nn.Module):
     """Attention and an MLP, each on the normalised input and added to it."""
 
-    def __init__(self, config, attention: type[Attention] | None = None) -> None:
+    def __init__(self, config: GPTConfig, attention: type[Attention] | None = None) -> None:
         super().__init__()
         attention = attention or (SynthesizerAttention if getattr(config, "synthesizer", False) else CausalSelfAttention)
         self.ln1 = nn.LayerNorm(config.n_embd)
@@ -67,7 +67,7 @@ class Block(nn.Module):
 class DownProjectBlock(Block):
     """The perceiver's first block: m learned queries C read the input."""
 
-    def __init__(self, config) -> None:
+    def __init__(self, config: GPTConfig) -> None:
         super().__init__(config, CausalCrossAttention)
         self.C = nn.Parameter(torch.empty(1, config.bottleneck_dim, config.n_embd))
         nn.init.xavier_uniform_(self.C[0])
@@ -82,7 +82,7 @@ class DownProjectBlock(Block):
 class UpProjectBlock(Block):
     """The perceiver's last block: each input position reads the latents."""
 
-    def __init__(self, config) -> None:
+    def __init__(self, config: GPTConfig) -> None:
         super().__init__(config, CausalCrossAttention)
 
     def forward(self, y: Tensor, x_input: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class GPT(nn.Module):
 
     ignored_target = 0  # PAD: targets with this index carry no loss
 
-    def __init__(self, config) -> None:
+    def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
         self.perceiver = getattr(config, "perceiver", False)

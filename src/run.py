@@ -9,6 +9,7 @@ The flags are described in arguments.py.
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,15 +153,7 @@ def evaluate(args: Arguments, recipe: Recipe, model: GPT, corpus: CharCorruption
             check_characters(question, corpus.stoi, number)
             if len(question) + 1 >= model.get_block_size():
                 raise UserError(f"line {number}: a question of {len(question)} characters leaves no room to answer it")
-
-    mask = corpus.stoi[MASK_CHAR]
-    prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
-    predictions = []
-    with tqdm(total=len(prompts), unit="q", dynamic_ncols=True) as bar:
-        for first in range(0, len(prompts), EVALUATION_BATCH):
-            answers = answer(model, prompts[first : first + EVALUATION_BATCH], ANSWER_LENGTH, end=mask)
-            predictions += ["".join(corpus.itos[index] for index in indices) for indices in answers]
-            bar.update(len(answers))
+    predictions = answer_questions(model, corpus, questions)
     with written_whole(args.outputs_path) as temporary:
         temporary.write_text("".join(p.replace("\n", " ") + "\n" for p in predictions), encoding="utf-8")
 
@@ -172,6 +165,17 @@ def evaluate(args: Arguments, recipe: Recipe, model: GPT, corpus: CharCorruption
     print(f"Correct: {correct} out of {total}: {100 * correct / total}%")
     with tensorboard(args, recipe) as writer:
         writer.add_scalar(f"accuracy/{Path(args.eval_corpus_path).stem}", correct / total, 0)
+
+
+def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str]) -> list[str]:
+    """What the model says to each question: up to 32 likeliest characters after the MASK, until the next one."""
+    prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
+    answers = []
+    with tqdm(total=len(prompts), unit="q", dynamic_ncols=True) as bar:
+        for first in range(0, len(prompts), EVALUATION_BATCH):
+            answers += answer(model, prompts[first : first + EVALUATION_BATCH], ANSWER_LENGTH, end=corpus.stoi[MASK_CHAR])
+            bar.update(len(answers) - first)
+    return ["".join(corpus.itos[index] for index in indices) for indices in answers]
 
 
 def tensorboard(args: Arguments, recipe: Recipe) -> "SummaryWriter":

@@ -1,10 +1,10 @@
 """What several rooms need: files read and written with care, seeds, decoding, and scoring."""
 
 import hashlib
+import io
 import os
 import random
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +20,9 @@ class UserError(ValueError):
 
 def run_reporting_errors(main: Callable[[], None]) -> int:
     """Run a command; its exit code is 0, or 2 after a UserError, which becomes one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows takes less than UTF-8
+            stream.reconfigure(encoding="utf-8")
     try:
         main()
     except UserError as error:
@@ -79,20 +82,14 @@ def sha256(text: str) -> str:
 def written_whole(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to, renamed to it at the end: all of the file appears, or nothing."""
     path = Path(path)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise UserError(f"can't write {path}: {error.strerror or error}") from None
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's own mode shuts others out
         temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"can't write {path}: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -155,7 +155,7 @@ def test_evaluation_needs_no_card_and_writes_paths_relative_to_where_one_stands(
 
 
 def test_as_a_process_from_a_shell(folder):
-    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}  # a terminal or pipe that knows no □
 
     def shell(*arguments):
         return subprocess.run([sys.executable, *arguments], capture_output=True, encoding="utf-8", env=environment, check=False)
