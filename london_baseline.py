@@ -4,11 +4,14 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "src"))
-from utils import evaluate_places, read_questions, run_reporting_errors
+from files import UserError, read_questions, run_reporting_errors
+from utils import evaluate_places
 
 
 def main() -> None:
-    questions, _ = read_questions("birth_dev.tsv")
+    questions, places = read_questions("birth_dev.tsv")
+    if places is None:
+        raise UserError("birth_dev.tsv has no places: a tab and a place belong after each question")
     total, correct = evaluate_places("birth_dev.tsv", ["London"] * len(questions))
     print(f"Correct: {correct} out of {total}: {100 * correct / total}%")
 

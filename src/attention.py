@@ -7,7 +7,7 @@ Shapes: B batch, T positions (Tq of queries, Tk of keys), C width (`n_embd`), H 
 """
 
 import math
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,22 +18,15 @@ def causal_mask(n_query: int, n_key: int) -> Tensor:
     return torch.ones(n_query, n_key).tril()
 
 
-class AttentionConfig(Protocol):
-    """What a layer needs to know; any object with these attributes will do."""
-
-    n_embd: int
-    n_head: int
-    block_size: int
-    attn_pdrop: float
-    resid_pdrop: float
-
-
 class Attention(nn.Module):
-    """What every layer shares: the value path and the mixing of values under the causal mask."""
+    """What every layer shares: the value path and the mixing of values under the causal mask.
+
+    `config` is any object with `n_embd`, `n_head`, `block_size`, `attn_pdrop` and `resid_pdrop`.
+    """
 
     mask: Tensor
 
-    def __init__(self, config: AttentionConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__()
         if config.n_embd % config.n_head:
             raise ValueError(f"n_embd {config.n_embd} can't be split into {config.n_head} heads")
@@ -46,7 +39,7 @@ class Attention(nn.Module):
         mask = causal_mask(config.block_size, config.block_size)
         self.register_buffer("mask", mask[None, None])  # (1, 1, block_size, block_size)
 
-    def add_scoring(self, config: AttentionConfig) -> None:
+    def add_scoring(self, config: Any) -> None:
         """Make the parameters from which the layer's scores come."""
         raise NotImplementedError
 
@@ -55,7 +48,7 @@ class Attention(nn.Module):
         return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
 
     def mix(self, scores: Tensor, x: Tensor) -> Tensor:
-        """Y = [Y_1; ...; Y_H] A with Y_i = softmax(scores_i) (X V_i): (B, H, Tq, Tk), (B, Tk, C) -> (B, Tq, C)."""
+        """proj([Y_1; ...; Y_H]) with Y_i = softmax(scores_i) (X V_i): (B, H, Tq, Tk), (B, Tk, C) -> (B, Tq, C)."""
         mask = self.mask[:, :, : scores.size(2), : scores.size(3)]
         # minus infinity, not a large number: the weight of a masked key is exactly zero
         weights = scores.masked_fill(mask == 0, -math.inf).softmax(dim=-1)  # (B, H, Tq, Tk)
@@ -70,7 +63,7 @@ class CausalCrossAttention(Attention):
     Query i sees keys 0...i, whatever the two lengths (Vaswani et al. 2017, equation 1, with a mask).
     """
 
-    def add_scoring(self, config: AttentionConfig) -> None:
+    def add_scoring(self, config: Any) -> None:
         self.key = nn.Linear(config.n_embd, config.n_embd)
         self.query = nn.Linear(config.n_embd, config.n_embd)
 
@@ -90,15 +83,15 @@ class CausalSelfAttention(CausalCrossAttention):
 
 
 class SynthesizerAttention(Attention):
-    """Y_i = softmax(ReLU(X A_i + b_1) B + b_2) (X V_i): scores from each position alone.
+    """Y_i = softmax(ReLU(w1_i X) w2 + b2) (X V_i): scores from each position alone.
 
-    The dense Synthesizer of Tay et al. 2020 (section 3.1), B shared by the heads. B scores block_size - 1
+    The dense Synthesizer of Tay et al. 2020 (section 3.1), w2 shared by the heads. w2 scores block_size - 1
     positions, the length of a training example, and is cut to the length at hand.
     """
 
-    def add_scoring(self, config: AttentionConfig) -> None:
-        self.w1 = nn.Linear(config.n_embd, config.n_embd)  # A_1 ... A_H side by side, and b_1
-        self.w2 = nn.Parameter(torch.empty(config.n_embd // config.n_head, config.block_size - 1))  # B
+    def add_scoring(self, config: Any) -> None:
+        self.w1 = nn.Linear(config.n_embd, config.n_embd)  # of all heads, side by side
+        self.w2 = nn.Parameter(torch.empty(config.n_embd // config.n_head, config.block_size - 1))
         self.b2 = nn.Parameter(torch.zeros(config.block_size - 1))
         nn.init.uniform_(self.w2, -0.001, 0.001)
 

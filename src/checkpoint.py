@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils import UserError, written_whole
+from files import UserError, written_whole
+
+RECIPE_SIZES = ("width", "blocks", "block size", "heads")
 
 
 def save_params(model: nn.Module, path: str | Path) -> None:
@@ -39,16 +41,17 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise UserError(f"{path} holds something else than a model's parameters")
 
+    card = read_card(path)
     wanted = model.state_dict()
     found, asked = describe(state), describe(wanted)
-    if card := read_card(path):
-        found["heads"], asked["heads"] = card["recipe"]["n_head"], model.config.n_head
-        found["corpus"], asked["corpus"] = card["vocabulary_sha256"], vocabulary or card["vocabulary_sha256"]
+    found["heads"] = card.get("recipe", {}).get("n_head", model.config.n_head)
+    asked["heads"] = model.config.n_head
     for what, value in found.items():
-        if what == "corpus" and value != asked[what]:
-            raise UserError(f"{path} was trained with other characters than this corpus has: give the corpus {card['corpus']}")
         if value != asked[what]:
-            raise UserError(f"{path} has {what} {value}, the command says {asked[what]}: mend the command, or give other parameters")
+            cure = "give the --recipe that it was trained with" if what in RECIPE_SIZES else "mend the command, or give other parameters"
+            raise UserError(f"{path} has {what} {value}, the command asks for {asked[what]}: {cure}")
+    if vocabulary is not None and card.get("vocabulary_sha256", vocabulary) != vocabulary:
+        raise UserError(f"{path} was trained with other characters than this corpus has: give the corpus {card.get('corpus')}")
     odd = sorted(wanted.keys() ^ state.keys()) or sorted(name for name in wanted if wanted[name].shape != state[name].shape)
     if odd:
         raise UserError(f"{path} does not fit the model: see {', '.join(odd[:3])}{' and others' if len(odd) > 3 else ''}")
@@ -61,7 +64,7 @@ def describe(state: dict[str, Tensor]) -> dict[str, Any]:
     def size(name: str, axis: int) -> int | None:
         return state[name].size(axis) if name in state and state[name].dim() > axis else None
 
-    variant = "vanilla"
+    variant = "none known" if "tok_emb.weight" not in state else "vanilla"
     if "down_block.C" in state:
         variant = "perceiver"
     elif "blocks.0.attn.w1.weight" in state:
@@ -71,6 +74,7 @@ def describe(state: dict[str, Tensor]) -> dict[str, Any]:
         "bottleneck_dim": size("down_block.C", 1),
         "vocabulary size": size("tok_emb.weight", 0),
         "width": size("tok_emb.weight", 1),
+        "blocks": len({name.split(".")[1] for name in state if name.startswith("blocks.")}),
         "block size": size("pos_emb", 1),
     }
 
@@ -87,14 +91,14 @@ def write_card(path: str | Path, facts: dict[str, Any]) -> None:
     """Write the card of the parameters at `path`; `facts` are plain values."""
     facts = facts | {"params_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
     with written_whole(card_path(path)) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 
 
-def read_card(path: str | Path) -> dict[str, Any] | None:
-    """The card of the parameters at `path`; None where there is none, or one of other parameters."""
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card of the parameters at `path`; an empty one where there is none, or one of other parameters."""
     try:
         card = json.loads(card_path(path).read_text(encoding="utf-8"))
         same = card["params_sha256"] == hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return card if same else None
+        return {}
+    return card if same else {}

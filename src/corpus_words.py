@@ -56,7 +56,7 @@ Denmark | Danish | 14 | Copenhagen, Aarhus, Odense, Aalborg, Esbjerg
 Norway | Norwegian | 18 | Oslo, Bergen, Trondheim, Stavanger, Tromsø, Drammen, Ålesund
 Sweden | Swedish | 18 | Stockholm, Gothenburg, Malmö, Uppsala, Lund, Västerås, Linköping, Umeå
 Iceland | Icelandic | 4 | Reykjavík, Akureyri
-Finland | Finnish | 13 | Helsinki, Turku, Tampere, Vyborg, Oulu, Jyväskylä
+Finland | Finnish | 13 | Helsinki, Turku, Tampere, Kuopio, Oulu, Jyväskylä
 Poland | Polish | 25 | Warsaw, Kraków, Łódź, Poznań, Gdańsk, Wrocław, Lublin, Katowice, Szczecin, Białystok
 Czech Republic | Czech | 18 | Prague, Brno, Ostrava, Plzeň, Olomouc, Liberec, České Budějovice
 Slovakia | Slovak | 7 | Bratislava, Košice, Žilina, Nitra
@@ -249,5 +249,5 @@ From {R} the {O} kept a studio in {Q}.
 """
 
 TRADES = """
-baker, clockmaker, carpenter, schoolteacher, tailor, printer, ferryman, weaver, miller, bookseller, blacksmith, pharmacist, shoemaker, notary, sailor, gardener, railwayman, grocer, miner, glassblower, potter, fisherman, clerk, cooper, saddler, brewer
+baker, clockmaker, carpenter, schoolteacher, tailor, printer, lighthouse keeper, weaver, miller, bookseller, blacksmith, pharmacist, shoemaker, notary, sailor, gardener, stationmaster, grocer, miner, glassblower, potter, fishmonger, clerk, cooper, saddler, brewer
 """

@@ -6,14 +6,13 @@
 Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 entries, y being what follows x.
 """
 
-import argparse
 import sys
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from utils import UserError, read_text, run_reporting_errors, split_rows
+from files import Parser, UserError, blaming, read_text, run_reporting_errors, split_pair, split_rows
 
 PAD_CHAR = "\u25a1"  # □ fills up to the block's end; index 0
 MASK_CHAR = "\u2047"  # ⁇ marks the cut and what was cut out, the answer's beginning and its end; index 1
@@ -85,8 +84,8 @@ class NameDataset(Dataset):
     """Item i is question i of a TSV with its place: question MASK place MASK, y blank over the question.
 
     With `whole`, y is not blank there: the question is to be learnt too, as a text like others.
-    `pretraining_dataset` lends its vocabulary and block size. Raises UserError for a row that has no tab or several, is too long
-    for the block, or holds a character that the vocabulary lacks.
+    `pretraining_dataset` lends its vocabulary and block size. Raises UserError for a row that is no pair, is too long for
+    the block, or holds a character that the vocabulary lacks.
     """
 
     MASK_CHAR = MASK_CHAR
@@ -97,18 +96,17 @@ class NameDataset(Dataset):
         self.block_size, self.vocab_size = pretraining_dataset.block_size, pretraining_dataset.vocab_size
         self.whole = whole
         self.data = split_rows(data)
-        for number, row in enumerate(self.data, start=1):
-            if row.count("\t") != 1:
-                raise UserError(f"line {number}: {row.count(chr(9)) or 'no'} tabs, one belongs between the question and its place")
-            if len(row) + 1 > self.block_size:  # two sentinels more, one tab less
-                raise UserError(f"line {number}: {len(row) + 1} characters do not fit the block of {self.block_size}")
-            check_characters(row.replace("\t", ""), self.stoi, number)
+        for line, row in enumerate(self.data, start=1):
+            question, place = split_pair(row, line)
+            if len(question + place) + 2 > self.block_size:
+                raise UserError(f"line {line}: {len(question + place) + 2} characters do not fit the block of {self.block_size}")
+            check_characters(question + place, self.stoi, line)
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        question, place = self.data[index].split("\t")
+        question, place = split_pair(self.data[index], index + 1)
         text = f"{question}{MASK_CHAR}{place}{MASK_CHAR}".ljust(self.block_size, PAD_CHAR)
         block = encode(text, self.stoi)  # (block_size,)
         y = block[1:].clone()
@@ -122,23 +120,27 @@ def encode(text: str, stoi: dict[str, int]) -> Tensor:
     return torch.tensor([stoi[character] for character in text], dtype=torch.long)
 
 
-def check_characters(text: str, stoi: dict[str, int], number: int) -> None:
-    """Raise UserError where line `number` holds characters that the vocabulary lacks."""
+def check_characters(text: str, stoi: dict[str, int], line: int) -> None:
+    """Raise UserError where the text, of that line, holds characters that the vocabulary lacks."""
     unknown = "".join(sorted(set(text) - stoi.keys()))
     if unknown:
-        raise UserError(f"line {number}: the pretraining corpus has no {unknown!r}: add them to it, or take them out here")
+        raise UserError(f"line {line}: the pretraining corpus has no {unknown!r}: add them to it, or take them out here")
 
 
 def main() -> None:
     """Print the corpus's size and four examples of the dataset that the command line names."""
-    parser = argparse.ArgumentParser(description="Print four examples of a dataset.")
+    parser = Parser(description="Print four examples of a dataset.")
     parser.add_argument("dataset_type", choices=("namedata", "charcorruption"))
     chosen = parser.parse_args().dataset_type
 
-    dataset = CharCorruptionDataset(read_text("wiki.txt"), block_size=128)
+    text = read_text("wiki.txt")
+    with blaming("wiki.txt"):
+        dataset = CharCorruptionDataset(text, block_size=128)
     print(f"data has {dataset.n_characters} characters, {dataset.vocab_size} unique.")
     if chosen == "namedata":
-        dataset = NameDataset(dataset, read_text("birth_places_train.tsv"))
+        questions = read_text("birth_places_train.tsv")
+        with blaming("birth_places_train.tsv"):
+            dataset = NameDataset(dataset, questions)
     for _, (x, y) in zip(range(4), dataset, strict=False):
         print("x:", "".join(dataset.itos[index] for index in x.tolist()))
         print("y:", "".join(dataset.itos[index] for index in y.tolist()))

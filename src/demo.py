@@ -2,7 +2,7 @@
 
     python src/demo.py        (or: make demo)
 
-Everything lands in demo/. The world has the statistics of the full one, the model is smaller: see the recipe `quick`.
+The files land in demo/, the curves in expt/.
 """
 
 import math
@@ -12,51 +12,51 @@ import sys
 import time
 from pathlib import Path
 
-from utils import evaluate_places, read_questions
+from files import read_questions, read_text, run_reporting_errors, split_rows
+from utils import evaluate_places
 
 PEOPLE = 450
-STEPS = """
-make_corpus.py --people {people} --seed 1 --out .
-run.py finetune vanilla wiki.txt --recipe quick --writing_params_path vanilla.model.params --finetune_corpus_path birth_places_train.tsv
-run.py evaluate vanilla wiki.txt --recipe quick --reading_params_path vanilla.model.params --eval_corpus_path birth_dev.tsv --outputs_path vanilla.nopretrain.dev.predictions
-run.py pretrain vanilla wiki.txt --recipe quick --writing_params_path vanilla.pretrain.params --finetune_corpus_path birth_places_train.tsv
-run.py finetune vanilla wiki.txt --recipe quick --reading_params_path vanilla.pretrain.params --writing_params_path vanilla.finetune.params --finetune_corpus_path birth_places_train.tsv
-run.py evaluate vanilla wiki.txt --recipe quick --reading_params_path vanilla.finetune.params --eval_corpus_path birth_dev.tsv --outputs_path vanilla.pretrain.dev.predictions
+STEPS = f"""
+make_corpus.py --people {PEOPLE} --seed 1 --out demo
+run.py finetune vanilla demo/wiki.txt --recipe quick --tb_expt_name demo --writing_params_path demo/vanilla.model.params --finetune_corpus_path demo/birth_places_train.tsv
+run.py evaluate vanilla demo/wiki.txt --recipe quick --tb_expt_name demo --reading_params_path demo/vanilla.model.params --eval_corpus_path demo/birth_dev.tsv --outputs_path demo/vanilla.nopretrain.dev.predictions
+run.py pretrain vanilla demo/wiki.txt --recipe quick --tb_expt_name demo --writing_params_path demo/vanilla.pretrain.params --finetune_corpus_path demo/birth_places_train.tsv
+run.py finetune vanilla demo/wiki.txt --recipe quick --tb_expt_name demo --reading_params_path demo/vanilla.pretrain.params --writing_params_path demo/vanilla.finetune.params --finetune_corpus_path demo/birth_places_train.tsv
+run.py evaluate vanilla demo/wiki.txt --recipe quick --tb_expt_name demo --reading_params_path demo/vanilla.finetune.params --eval_corpus_path demo/birth_dev.tsv --outputs_path demo/vanilla.pretrain.dev.predictions
 """  # noqa: E501 - commands as they are typed
 
 
 def main() -> int:
     """Run the steps, then print the table; the exit code is that of the first step that failed."""
-    folder, source = Path("demo"), Path(__file__).resolve().parent
-    folder.mkdir(exist_ok=True)
     started = time.monotonic()
-    for step in STEPS.format(people=PEOPLE).strip().split("\n"):
-        script, *arguments = shlex.split(step)
+    Path("demo").mkdir(exist_ok=True)
+    print(f"The main job in small: an invented world of {PEOPLE} people instead of 2937, and a model of a quarter of the size.")
+    for step in STEPS.strip().split("\n"):
         print(f"\n$ python src/{step}", flush=True)
-        code = subprocess.run([sys.executable, str(source / script), *arguments], cwd=folder, check=False).returncode
-        if code:
+        script, *arguments = shlex.split(step)
+        command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
+        if code := subprocess.run(command, check=False).returncode:
             return code
-
-    questions, _ = read_questions(folder / "birth_dev.tsv")
-    rows = {
-        'always "London"': ["London"] * len(questions),
-        "vanilla, no pretraining": predictions(folder / "vanilla.nopretrain.dev.predictions"),
-        "vanilla, pretrained": predictions(folder / "vanilla.pretrain.dev.predictions"),
-    }
-    print(f"\nBirth places of {len(questions)} people that no question was seen about, of an invented world of {PEOPLE}")
-    for name, answers in rows.items():
-        total, correct = evaluate_places(folder / "birth_dev.tsv", answers)
-        share = correct / total
-        error = math.sqrt(share * (1 - share) / total)  # of a share of `total` independent trials
-        print(f"  {name:<24} {correct:3.0f} right  {100 * share:5.1f}% ± {100 * error:.1f} (standard error)")
-    print(f"in {time.monotonic() - started:.0f} s; the files are in {folder}/")
+    print_table()
+    print(f"in {time.monotonic() - started:.0f} s; the files are in demo/")
     return 0
 
 
-def predictions(path: Path) -> list[str]:
-    """The lines of a predictions file."""
-    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+def print_table() -> None:
+    """The accuracies on dev, each with its standard error."""
+    questions, _ = read_questions("demo/birth_dev.tsv")
+    rows = {
+        'always "London"': ["London"] * len(questions),
+        "vanilla, no pretraining": split_rows(read_text("demo/vanilla.nopretrain.dev.predictions")),
+        "vanilla, pretrained": split_rows(read_text("demo/vanilla.pretrain.dev.predictions")),
+    }
+    print(f"\nBirth places of {len(questions)} people of whom the model was asked nothing in training:")
+    for name, predictions in rows.items():
+        total, correct = evaluate_places("demo/birth_dev.tsv", predictions)
+        share = (correct + 1) / (total + 2)  # Laplace's estimate: none right does not mean none ever
+        error = math.sqrt(share * (1 - share) / total)
+        print(f"  {name:<24} {correct:3.0f} right  {100 * correct / total:5.1f}%  (standard error {100 * error:.1f})")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_reporting_errors(main))

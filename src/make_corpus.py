@@ -6,7 +6,6 @@ DIR gets `wiki.txt`, `birth_places_train.tsv`, `birth_dev.tsv` and `birth_test_i
 (seed, i) alone: the files are the same each time, byte for byte, and are written in constant memory, whatever their size.
 """
 
-import argparse
 import math
 import random
 import re
@@ -21,10 +20,9 @@ from pathlib import Path
 from typing import TextIO
 
 import corpus_words as words
-from utils import run_reporting_errors, sha256, written_whole
+from files import Parser, number, run_reporting_errors, written_whole
 
 DEV_SHARE, TEST_SHARE = 500 / 2937, 437 / 2937  # of all people, as in the assignment
-BUNDLED_SHA256 = "dca193fbfcfa8660cc7628693dc52bf218a5eaacd4a9427dd27a1bba742491a5"  # of the wiki.txt of 2937 people, seed 0
 REACH = 112  # characters of a line that pretraining shows, at most
 NAMED_LATE, UNNAMED = 0.034, 0.042  # shares of lines that name the place beyond the reach, or nowhere
 AT_HOME = 0.55  # share of people born where their culture is at home
@@ -211,7 +209,7 @@ def make_date(rng: random.Random, year: int) -> str:
 
 
 def with_article(noun: str) -> str:
-    return f"{'an' if noun[0] in 'AEIOU' else 'a'} {noun}"
+    return f"{'an' if noun[0] in 'AEIO' else 'a'} {noun}"  # a Ukrainian
 
 
 # ---------------------------------------------------------------- the files
@@ -248,19 +246,15 @@ def write_world(people: int, seed: int, out: Path, absent: float = 0.0, answers:
                 wiki.write(f"{person.line}\n")
 
 
-def announce_if_invented(path: str | Path, text: str) -> None:
-    """Say so in one line where `text`, of the file at `path`, is the bundled corpus."""
-    if sha256(text) == BUNDLED_SHA256:
-        print(f"{path} is the bundled text, its people are invented: to hand in, put the course's files in its place.")
-
-
 def main() -> None:
     """Write the world that the command line asks for."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--people", type=int, default=2937, help="how many (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the world (default %(default)s)")
+    parser = Parser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--people", type=number(int, 10), default=2937, help="how many (default %(default)s)")
+    parser.add_argument("--seed", type=number(int, 0), default=0, help="of the world (default %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="an existing folder for the four files")
-    parser.add_argument("--absent", type=float, default=0.0, help="share of the dev and test people whom the text leaves out (default 0)")
+    parser.add_argument(
+        "--absent", type=number(float, 0, 1), default=0.0, help="share of the dev and test people whom the text leaves out (default 0)"
+    )
     parser.add_argument("--answers", type=Path, help="where the places of the test people go (not written by default)")
     args = parser.parse_args()
     write_world(args.people, args.seed, args.out, args.absent, args.answers)

@@ -7,14 +7,15 @@
 Shapes: B batch, T positions, C width (`n_embd`), V vocabulary, m latents (`bottleneck_dim`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attention import Attention, CausalCrossAttention, CausalSelfAttention, SynthesizerAttention
-from utils import UserError
+from files import UserError
 
 VARIANTS = ("vanilla", "perceiver", "synthesizer")
 
@@ -40,17 +41,26 @@ class GPTConfig:
             raise UserError(f"bottleneck_dim is {self.bottleneck_dim}: it must lie between 1 and the block size {self.block_size}")
         if self.perceiver and self.n_layer < 2:
             raise UserError("a perceiver has a first and a last block: n_layer must be at least 2")
+        if self.perceiver and self.synthesizer:
+            raise UserError("a model is a perceiver or a synthesizer, not both")
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        """A config with the attributes of any object; what it lacks has its default."""
+        return cls(**{field.name: getattr(config, field.name) for field in fields(cls) if hasattr(config, field.name)})
 
 
 class Block(nn.Module):
-    """Attention and an MLP, each on the normalised input and added to it."""
+    """Attention and an MLP, each on the normalised input and added to it.
 
-    def __init__(self, config: GPTConfig, attention: type[Attention] | None = None) -> None:
+    Like the layers, the blocks and the model take a GPTConfig or any object with its attributes.
+    """
+
+    def __init__(self, config: Any) -> None:
         super().__init__()
-        attention = attention or (SynthesizerAttention if getattr(config, "synthesizer", False) else CausalSelfAttention)
         self.ln1 = nn.LayerNorm(config.n_embd)
         self.ln2 = nn.LayerNorm(config.n_embd)
-        self.attn = attention(config)
+        self.attn = self.choose_attention(config)(config)
         self.mlp = nn.Sequential(
             nn.Linear(config.n_embd, 4 * config.n_embd),
             nn.GELU(),
@@ -58,19 +68,30 @@ class Block(nn.Module):
             nn.Dropout(config.resid_pdrop),
         )
 
+    def choose_attention(self, config: Any) -> type[Attention]:
+        """Which layer the block attends with."""
+        return SynthesizerAttention if getattr(config, "synthesizer", False) else CausalSelfAttention
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)"""
         x = x + self.attn(self.ln1(x))
         return x + self.mlp(self.ln2(x))
 
 
-class DownProjectBlock(Block):
+class CrossBlock(Block):
+    """What the perceiver's first and last block share: attention from one sequence to another."""
+
+    def choose_attention(self, config: Any) -> type[Attention]:
+        return CausalCrossAttention
+
+
+class DownProjectBlock(CrossBlock):
     """The perceiver's first block: m learned queries C read the input."""
 
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__(config, CausalCrossAttention)
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
         self.C = nn.Parameter(torch.empty(1, config.bottleneck_dim, config.n_embd))
-        nn.init.xavier_uniform_(self.C[0])
+        nn.init.xavier_uniform_(self.C[0])  # of the matrix (m, C): the leading 1 is no fan
 
     def forward(self, x_input: Tensor) -> Tensor:
         """(B, T, C) -> (B, m, C): latent i sees inputs 0...i, so inputs from m on are not read here"""
@@ -79,11 +100,8 @@ class DownProjectBlock(Block):
         return h + self.mlp(self.ln2(h))
 
 
-class UpProjectBlock(Block):
+class UpProjectBlock(CrossBlock):
     """The perceiver's last block: each input position reads the latents."""
-
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__(config, CausalCrossAttention)
 
     def forward(self, y: Tensor, x_input: Tensor) -> Tensor:
         """(B, m, C), (B, T, C) -> (B, T, C): position t sees latents 0...t"""
@@ -96,14 +114,13 @@ class GPT(nn.Module):
 
     ignored_target = 0  # PAD: targets with this index carry no loss
 
-    def __init__(self, config: GPTConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__()
-        self.config = config
-        self.perceiver = getattr(config, "perceiver", False)
+        self.config = config = GPTConfig.of(config)
         self.tok_emb = nn.Embedding(config.vocab_size, config.n_embd)
         self.pos_emb = nn.Parameter(torch.zeros(1, config.block_size, config.n_embd))
         self.drop = nn.Dropout(config.embd_pdrop)
-        if self.perceiver:
+        if config.perceiver:
             inner = replace(config, block_size=config.bottleneck_dim)
             self.down_block = DownProjectBlock(config)
             self.blocks = nn.Sequential(*(Block(inner) for _ in range(config.n_layer - 2)))
@@ -127,7 +144,7 @@ class GPT(nn.Module):
         if T > self.get_block_size():
             raise ValueError(f"an input of {T} characters is longer than the {self.get_block_size()} that the model takes")
         x = self.drop(self.tok_emb(idx) + self.pos_emb[:, :T])  # (B, T, C)
-        x = self.up_block(self.blocks(self.down_block(x)), x) if self.perceiver else self.blocks(x)  # (B, T, C)
+        x = self.up_block(self.blocks(self.down_block(x)), x) if self.config.perceiver else self.blocks(x)  # (B, T, C)
         logits = self.head(self.ln_f(x))  # (B, T, V)
         if targets is None:
             return logits, None

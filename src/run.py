@@ -9,6 +9,7 @@ The flags are described in arguments.py.
 import platform
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,25 +19,14 @@ import torch
 from torch.utils.data import ConcatDataset, Dataset
 from tqdm import tqdm
 
-from arguments import Arguments, choose_recipe, parse_arguments
+from arguments import choose_recipe, parse_arguments
 from checkpoint import load_params, save_params, write_card
 from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, check_characters, encode
-from make_corpus import announce_if_invented
+from files import UserError, announce_if_bundled, blaming, read_questions, read_text, run_reporting_errors, sha256, written_whole
 from model import GPT, GPTConfig
 from recipes import Recipe
 from trainer import Trainer, TrainerConfig, pick_device
-from utils import (
-    UserError,
-    answer,
-    blaming,
-    evaluate_places,
-    read_questions,
-    read_text,
-    run_reporting_errors,
-    set_seed,
-    sha256,
-    written_whole,
-)
+from utils import answer, evaluate_places, set_seed
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -56,7 +46,7 @@ def main() -> None:
     with blaming(args.pretrain_corpus_path):
         corpus = CharCorruptionDataset(text, recipe.block_size, recipe.length_draws)
     print(f"data has {corpus.n_characters} characters, {corpus.vocab_size} unique.")
-    announce_if_invented(args.pretrain_corpus_path, text)
+    announce_if_bundled(args.pretrain_corpus_path, text)
 
     model = make_model(args, recipe, corpus)
     print(f"number of parameters: {sum(p.numel() for p in model.parameters())}")
@@ -68,7 +58,7 @@ def main() -> None:
         train(args, recipe, model, corpus)
 
 
-def make_model(args: Arguments, recipe: Recipe, corpus: CharCorruptionDataset) -> GPT:
+def make_model(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> GPT:
     """An untrained model of the variant and the recipe's size."""
     config = GPTConfig(
         corpus.vocab_size,
@@ -86,13 +76,14 @@ def make_model(args: Arguments, recipe: Recipe, corpus: CharCorruptionDataset) -
     return GPT(config)
 
 
-def train(args: Arguments, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> None:
+def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> None:
     """Pretrain or finetune, and write the parameters with their card."""
     pretraining = args.function == "pretrain"
     datasets: list[Dataset] = [corpus] if pretraining else []
     if args.finetune_corpus_path is not None:  # in pretraining, the questions are mixed in as texts like others
+        questions = read_text(args.finetune_corpus_path)
         with blaming(args.finetune_corpus_path):
-            datasets.append(NameDataset(corpus, read_text(args.finetune_corpus_path), whole=pretraining))
+            datasets.append(NameDataset(corpus, questions, whole=pretraining))
     dataset = ConcatDataset(datasets)
 
     started = time.monotonic()
@@ -115,7 +106,7 @@ def train(args: Arguments, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
     print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {seconds:.0f} s")
 
 
-def trainer_config(args: Arguments, recipe: Recipe, n_examples: int, n_documents: int, writer: "SummaryWriter") -> TrainerConfig:
+def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents: int, writer: "SummaryWriter") -> TrainerConfig:
     """The recipe's numbers for this function, `n_examples` being the size of its dataset."""
     if args.function == "pretrain":
         epochs, batch_size, rate, muon_lr = recipe.pretrain_epochs, recipe.pretrain_batch_size, recipe.pretrain_lr, recipe.muon_lr
@@ -145,17 +136,17 @@ def trainer_config(args: Arguments, recipe: Recipe, n_examples: int, n_documents
     )
 
 
-def evaluate(args: Arguments, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> None:
+def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> None:
     """Answer each question of a file, write the answers, and score them where the file has places."""
     questions, _ = read_questions(args.eval_corpus_path)
-    for number, question in enumerate(questions, start=1):
-        with blaming(args.eval_corpus_path):
-            check_characters(question, corpus.stoi, number)
+    with blaming(args.eval_corpus_path):
+        for line, question in enumerate(questions, start=1):
+            check_characters(question, corpus.stoi, line)
             if len(question) + 1 >= model.get_block_size():
-                raise UserError(f"line {number}: a question of {len(question)} characters leaves no room to answer it")
+                raise UserError(f"line {line}: a question of {len(question)} characters leaves no room to answer it")
     predictions = answer_questions(model, corpus, questions)
     with written_whole(args.outputs_path) as temporary:
-        temporary.write_text("".join(p.replace("\n", " ") + "\n" for p in predictions), encoding="utf-8")
+        temporary.write_text("".join(p.replace("\n", " ") + "\n" for p in predictions), encoding="utf-8", newline="\n")
 
     total, correct = evaluate_places(args.eval_corpus_path, predictions)
     if not total:
@@ -164,7 +155,7 @@ def evaluate(args: Arguments, recipe: Recipe, model: GPT, corpus: CharCorruption
         return
     print(f"Correct: {correct} out of {total}: {100 * correct / total}%")
     with tensorboard(args, recipe) as writer:
-        writer.add_scalar(f"accuracy/{Path(args.eval_corpus_path).stem}", correct / total, 0)
+        writer.add_scalar(f"accuracy/{Path(args.outputs_path).stem}", correct / total, 0)
 
 
 def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str]) -> list[str]:
@@ -178,7 +169,7 @@ def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Seque
     return ["".join(corpus.itos[index] for index in indices) for indices in answers]
 
 
-def tensorboard(args: Arguments, recipe: Recipe) -> "SummaryWriter":
+def tensorboard(args: Namespace, recipe: Recipe) -> "SummaryWriter":
     """A writer into expt/, in the folder that the handouts name."""
     from torch.utils.tensorboard import SummaryWriter  # its import takes seconds
 

@@ -1,12 +1,10 @@
 """Collect what is handed in: assignment5.zip, of the code, the data and the outputs of one edition or both."""
 
-import argparse
 import sys
 import zipfile
 from pathlib import Path
 
-from make_corpus import announce_if_invented
-from utils import read_text, written_whole
+from files import Parser, announce_if_bundled, read_text, run_reporting_errors, written_whole
 
 DATA = ("wiki.txt", "birth_dev.tsv", "birth_places_train.tsv")
 EDITIONS = {"perceiver": ("perceiver",), "synthesizer": ("synthesizer",), "all": ("perceiver", "synthesizer")}
@@ -33,7 +31,7 @@ def find_edition() -> str:
 
 def main() -> int:
     """Check that all is there, then zip it. The exit code is 1 where something is missing."""
-    parser = argparse.ArgumentParser(prog="collect_submission.sh", description="Make assignment5.zip of what lies in this folder.")
+    parser = Parser(prog="collect_submission.sh", description="Make assignment5.zip of what lies in this folder.")
     parser.add_argument("--edition", choices=EDITIONS, help="whose outputs to hand in (default: found by what is there)")
     edition = parser.parse_args().edition or find_edition()
 
@@ -44,15 +42,17 @@ def main() -> int:
             f"Nothing collected. The {edition} edition lacks {len(missing)} of {len(names)} files:", *missing, sep="\n  ", file=sys.stderr
         )
         return 1
-    announce_if_invented("wiki.txt", read_text("wiki.txt"))
+    announce_if_bundled("wiki.txt", read_text("wiki.txt"))
     code = sorted(path.as_posix() for path in Path("src").rglob("*.py"))
     with written_whole("assignment5.zip") as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in code + names:
-            archive.writestr(zipfile.ZipInfo(name, TIMESTAMP), Path(name).read_bytes(), zipfile.ZIP_DEFLATED)
+            entry = zipfile.ZipInfo(name, TIMESTAMP)
+            entry.external_attr = 0o644 << 16  # readable by whoever unpacks it
+            archive.writestr(entry, Path(name).read_bytes(), zipfile.ZIP_DEFLATED)
     size = Path("assignment5.zip").stat().st_size / 1e6
     print(f"assignment5.zip: the {edition} edition, {len(code) + len(names)} files, {size:.1f} MB")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_reporting_errors(main))

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm import tqdm
 
 from checkpoint import save_params
-from utils import UserError, derive_seed
+from files import UserError
+from utils import derive_seed
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -63,7 +64,8 @@ def learning_rate(tokens: int, config: TrainerConfig) -> float:
 def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim.Optimizer]:
     """AdamW for all parameters, without decay for biases; with `muon_lr`, Muon takes over the matrices of the blocks.
 
-    AdamW is Loshchilov & Hutter 2019; Muon, which orthogonalises each update, Jordan et al. 2024.
+    As in the assignment, whatever is not called a bias decays: the gains of LayerNorm, and the synthesizer's b2.
+    AdamW is Loshchilov & Hutter 2019; Muon, which orthogonalises each update, is Jordan et al. 2024.
     """
     matrices, biases, others = [], [], []
     for name, parameter in model.named_parameters():
@@ -71,16 +73,15 @@ def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim
             matrices.append(parameter)
         else:
             (biases if name.endswith("bias") else others).append(parameter)
-    assert len(matrices) + len(biases) + len(others) == len(list(model.parameters()))
-
     groups = [{"params": others, "weight_decay": config.weight_decay}, {"params": biases, "weight_decay": 0.0}]
     fused = next(model.parameters()).is_cuda
     optimizers = [torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)]
     if matrices:
         optimizers.append(torch.optim.Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay))
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]
+    owned = [group for optimizer in optimizers for group in optimizer.param_groups]
+    assert sorted(id(p) for group in owned for p in group["params"]) == sorted(map(id, model.parameters()))
+    for group in owned:
+        group["peak_lr"] = group["lr"]
     return optimizers
 
 
@@ -89,7 +90,7 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name)
+        torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError):  # no such name, no such device, no support for it in this torch
         raise UserError(f"device {name!r} can't be used here: --device auto takes what there is") from None
     return torch.device(name)
@@ -121,7 +122,7 @@ class Batches(Dataset):
         epoch, batch = divmod(step, self.steps_per_epoch)
         chosen = self.order(epoch)[batch * self.batch_size :][: self.batch_size]
         with torch.random.fork_rng(devices=[]):  # dataset[i] draws from the default generator
-            torch.manual_seed(derive_seed(self.seed, "batch", step))
+            torch.default_generator.manual_seed(derive_seed(self.seed, "batch", step))
             return default_collate([self.dataset[index] for index in chosen.tolist()])
 
 

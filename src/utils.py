@@ -1,98 +1,14 @@
-"""What several rooms need: files read and written with care, seeds, decoding, and scoring."""
+"""Seeds, decoding and scoring."""
 
-import hashlib
-import io
-import os
 import random
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-class UserError(ValueError):
-    """Something that the user can mend; the message is one line that names it and says how."""
-
-
-def run_reporting_errors(main: Callable[[], None]) -> int:
-    """Run a command; its exit code is 0, or 2 after a UserError, which becomes one line on stderr."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows takes less than UTF-8
-            stream.reconfigure(encoding="utf-8")
-    try:
-        main()
-    except UserError as error:
-        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-@contextmanager
-def blaming(path: str | Path) -> Iterator[None]:
-    """Put `path` before the message of a UserError that its content causes."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{path}, {error}") from None
-
-
-# ---------------------------------------------------------------- files
-
-
-def read_text(path: str | Path) -> str:
-    """The text of a UTF-8 file, any line endings read as newlines and a byte order mark dropped."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
-    except OSError as error:
-        raise UserError(f"can't read {path}: {error.strerror or error}") from None
-    if not text.strip():
-        raise UserError(f"{path} is empty")
-    return text
-
-
-def split_rows(text: str) -> list[str]:
-    """The lines of a table; the newline that ends it begins no further line."""
-    return text.removesuffix("\n").split("\n")
-
-
-def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
-    """The questions of a TSV and their places; None for these where no line has a tab."""
-    rows = [row.split("\t") for row in split_rows(read_text(path))]
-    questions = [row[0] for row in rows]
-    untabbed = [number for number, row in enumerate(rows, start=1) if len(row) == 1]
-    if len(untabbed) == len(rows):
-        return questions, None
-    if untabbed:
-        raise UserError(f"{path}, line {untabbed[0]}: no tab between the question and its place")
-    return questions, [row[1].strip() for row in rows]
-
-
-def sha256(text: str) -> str:
-    """The hash of a text's UTF-8 bytes, in hexadecimal."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-@contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to, renamed to it at the end: all of the file appears, or nothing."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"can't write {path}: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
+from files import UserError, read_questions
 
 # ---------------------------------------------------------------- randomness
 

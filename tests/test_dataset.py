@@ -5,11 +5,11 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cut
-from utils import UserError, read_text
+from files import UserError, read_text
 
 PAD, MASK = "□", "⁇"
 TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_categories=["Cs"]), max_size=150)
@@ -42,6 +42,7 @@ def test_vocabulary_is_the_two_sentinels_and_the_sorted_characters():
     assert dataset.data == ["ca", "bé", ""] and len(dataset) == 3
 
 
+@settings(deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=3), st.sampled_from([6, 16, 50, 128]), st.integers(0, 2**32))
 def test_every_example_is_a_corrupted_prefix_of_its_document(documents, block_size, seed):
     dataset = CharCorruptionDataset("\n".join(documents), block_size)
@@ -180,6 +181,8 @@ def test_the_longest_row_that_fits_and_one_more():
     [
         ("Where was Al born?\tLima\nWhere was Zoë born?", "line 2: no tab"),
         ("Where was Al born?\tLima\n\nWhere was Al born?\tLima", "line 2: no tab"),
+        ("\tLima", "line 1: the question or its place is empty"),
+        ("Where was Al born?\t ", "line 1: the question or its place is empty"),
         ("Where was Al born?\tLima\tPeru", "line 1: 2 tabs"),
         ("Where was Al born?\tLima\nWhere was Xi%! born?\tLima", "line 2: the pretraining corpus has no '!%X'"),
     ],

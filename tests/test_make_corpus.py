@@ -2,11 +2,13 @@
 
 import re
 import sys
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+import files
 import make_corpus
 from dataset import CharCorruptionDataset, NameDataset
 from make_corpus import make_person, write_world
@@ -30,7 +32,7 @@ def bundled(tmp_path_factory):
 def test_the_bundled_files_are_made_by_this_code(bundled):
     for name in NAMES:
         assert (ROOT / name).read_bytes() == (bundled / name).read_bytes(), name
-    assert make_corpus.sha256((ROOT / "wiki.txt").read_text(encoding="utf-8")) == make_corpus.BUNDLED_SHA256
+    assert files.sha256((ROOT / "wiki.txt").read_text(encoding="utf-8")) == files.BUNDLED_SHA256
 
 
 def test_another_seed_is_another_world(tmp_path):
@@ -92,6 +94,28 @@ def test_absent_people_are_asked_about_but_not_told_of(tmp_path):
 def test_every_world_has_the_same_vocabulary(tmp_path):
     write_world(3, seed=5, out=tmp_path)
     assert set((tmp_path / "wiki.txt").read_text(encoding="utf-8")) == set((ROOT / "wiki.txt").read_text(encoding="utf-8"))
+
+
+def test_a_larger_world_takes_no_more_memory(tmp_path):
+    def peak(people):
+        tracemalloc.start()
+        write_world(people, seed=0, out=tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+    peak(50)  # what is made once
+    assert peak(3000) < peak(100) + 100_000
+
+
+@pytest.mark.parametrize("flag", ["--people 3", "--absent 1.5", "--out nowhere", "--out README.md"])
+def test_mistakes_are_named_in_one_line(flag, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("README.md").write_text("a file, no folder")
+    monkeypatch.setattr(sys, "argv", ["make_corpus.py", "--out", ".", *flag.split()])
+    assert files.run_reporting_errors(make_corpus.main) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
 def test_names_stay_apart_however_many_people():

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ import torch
 
 import run
 from checkpoint import card_path
+from files import run_reporting_errors
 from recipes import RECIPES
-from utils import run_reporting_errors
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["--recipe", "quick", "--max_epochs", "1"]
@@ -87,14 +88,15 @@ def test_tensorboard_gets_loss_rate_and_accuracy(folder, command):
 
     pretrain(command, "vanilla", "pre.params", "--batch_size", "20", "--max_epochs", "2")
     assert not command(
-        "evaluate vanilla wiki.txt --reading_params_path pre.params --eval_corpus_path birth_dev.tsv --outputs_path out", *QUICK
+        "evaluate vanilla wiki.txt --reading_params_path pre.params --eval_corpus_path birth_dev.tsv --outputs_path vanilla.dev.predictions",
+        *QUICK,
     )[0]
     (events,) = Path("expt/pretrain").iterdir()
     scalars = EventAccumulator(str(events)).Reload()
     assert [event.step for event in scalars.Scalars("train/loss")] == list(range(8))  # 61 entries of 20, twice
     assert scalars.Scalars("train/lr")[0].value == pytest.approx(RECIPES["quick"].pretrain_lr)
     (events,) = Path("expt/evaluate").iterdir()
-    assert len(EventAccumulator(str(events)).Reload().Scalars("accuracy/birth_dev")) == 1
+    assert EventAccumulator(str(events)).Reload().Tags()["scalars"] == ["accuracy/vanilla.dev"]
 
 
 def test_predictions_are_what_one_question_at_a_time_gives(folder, command):
@@ -107,7 +109,7 @@ def test_predictions_are_what_one_question_at_a_time_gives(folder, command):
         "evaluate vanilla wiki.txt --reading_params_path pre.params --eval_corpus_path birth_dev.tsv --outputs_path out", *QUICK
     )
     corpus = CharCorruptionDataset(Path("wiki.txt").read_text(encoding="utf-8"), 96)
-    arguments = run.Arguments(variant="vanilla", bottleneck_dim=32)
+    arguments = Namespace(variant="vanilla", bottleneck_dim=32)
     model = run.make_model(arguments, RECIPES["quick"], corpus)
     model.load_state_dict(torch.load("pre.params", weights_only=True))
 
@@ -172,6 +174,35 @@ def test_as_a_process_from_a_shell(folder):
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "pretran" in wrong.stderr
 
 
+# ---------------------------------------------------------------- the handouts' numbers
+
+
+@pytest.mark.parametrize(
+    ("line", "epochs", "batch_size", "rate"),
+    [
+        ("pretrain vanilla wiki.txt --writing_params_path p", 650, 128, 6e-3),
+        ("pretrain perceiver wiki.txt --writing_params_path p --pretrain_lr 6e-4", 650, 128, 6e-4),
+        ("finetune vanilla wiki.txt --writing_params_path p --finetune_corpus_path f", 75, 256, 6e-4),
+        ("finetune vanilla wiki.txt --writing_params_path p --finetune_corpus_path f --reading_params_path r", 10, 256, 6e-4),
+    ],
+)
+def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, batch_size, rate):
+    monkeypatch.setattr(sys, "argv", ["run.py", *line.split(), "--device", "cpu"])
+    args = run.parse_arguments()
+    assert args.bottleneck_dim == 32 and args.tb_expt_name == "run" and args.recipe == "handout"
+    recipe = run.choose_recipe(args)
+    config = run.trainer_config(args, recipe, n_examples=2000 if "finetune " in line else 2938, n_documents=2938, writer=None)
+    assert (config.max_epochs, config.batch_size, config.learning_rate) == (epochs, batch_size, rate)
+    assert (config.betas, config.weight_decay, config.grad_norm_clip) == ((0.9, 0.95), 0.1, 1.0)
+    assert (config.lr_decay, config.warmup_tokens, config.final_tokens, config.lr_floor) == (True, 10_240, 75_212_800, 0.1)
+    assert (config.muon_lr, config.num_workers, config.ckpt_path) == (None, 0, None)
+    corpus = run.CharCorruptionDataset("a\nb", recipe.block_size, recipe.length_draws)
+    model = run.make_model(args, recipe, corpus)
+    assert corpus.length_draws == 1 and corpus.block_size == 128
+    assert (model.config.n_layer, model.config.n_head, model.config.n_embd) == (4, 8, 256)
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
+
+
 # ---------------------------------------------------------------- mistakes
 
 
@@ -189,16 +220,22 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         ("finetune vanilla wiki.txt --writing_params_path p", "finetune needs --finetune_corpus_path"),
         ("evaluate vanilla wiki.txt --reading_params_path p --outputs_path o", "evaluate needs --eval_corpus_path"),
         (f"{TRAIN} --max_epoch 3", "unrecognized arguments: --max_epoch 3"),
-        (f"{TRAIN} --max_epochs 0", "--max_epochs: invalid positive int value: '0'"),
-        (f"{TRAIN} --pretrain_lr nan", "--pretrain_lr: invalid positive float value: 'nan'"),
-        (f"{TRAIN} --dropout 1", "--dropout is 1.0"),
+        (f"{TRAIN} --max_epochs 0", "--max_epochs: invalid int from 1 value: '0'"),
+        (f"{TRAIN} --pretrain_lr nan", "--pretrain_lr: invalid float from 1e-12 value: 'nan'"),
+        (f"{TRAIN} --dropout 1", "--dropout: invalid float from 0 to below 1 value: '1'"),
+        (f"{TRAIN} --seed 99999999999999999999", "--seed: invalid int"),
+        (f"{TRAIN} --num_workers -1", "--num_workers: invalid int from 0"),
+        (f"{TRAIN} --device meta", "device 'meta' can't be used here"),
+        ("pretrain vanilla wiki.txt --writing_params_path wiki.txt", "can't write wiki.txt: it is no ordinary file, or one that is read"),
+        ("pretrain vanilla wiki.txt --writing_params_path /dev/null", "can't write /dev/null"),
         (f"{TRAIN} --device gpu", "device 'gpu' can't be used here"),
         ("pretrain vanilla nowhere.txt --writing_params_path p", "can't read nowhere.txt: No such file"),
         ("pretrain vanilla . --writing_params_path p", "can't read .: Is a directory"),
         ("pretrain vanilla wiki.txt --writing_params_path none/p", "can't write none/p"),
-        ("pretrain vanilla wiki.txt --writing_params_path .", "can't write ."),
+        ("pretrain vanilla wiki.txt --writing_params_path .", "can't write .: it is no ordinary file"),
         ("pretrain perceiver wiki.txt --writing_params_path p --bottleneck_dim 129", "bottleneck_dim is 129"),
-        (f"{TUNE} none.tsv", "can't read none.tsv"),
+        (f"{TUNE} none.tsv", "run.py: error: can't read none.tsv: No such file"),
+        (f"{TUNE} unasked.tsv", "unasked.tsv, line 1: the question or its place is empty"),
         (f"{TUNE} no_tab.tsv", "no_tab.tsv, line 2: no tab"),
         (f"{TUNE} strange.tsv", "strange.tsv, line 1: the pretraining corpus has no '☃'"),
         (f"{TUNE} long.tsv", "long.tsv, line 1: 157 characters do not fit the block of 128"),
@@ -209,12 +246,15 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         (f"{EVALUATE} half.params", "half.params is not a file of parameters"),
         (f"{EVALUATE} other.params", "other.params does not fit the model: see blocks.0.ln1.weight"),
         (f"{EVALUATE} pre.params --eval_corpus_path strange.tsv", "strange.tsv, line 1: the pretraining corpus has no '☃'"),
-        (f"{EVALUATE} pre.params --eval_corpus_path long.tsv", "long.tsv, line 1: a question of 150 characters"),
+        (f"{EVALUATE} pre.params --eval_corpus_path long.tsv", "long.tsv, line 1: a question of 149 characters"),
         (f"{EVALUATE} pre.params --eval_corpus_path no_tab.tsv", "no_tab.tsv, line 2: no tab"),
-        (f"{EVALUATE} pre.params --recipe handout", "pre.params has width 128, the command says 256"),
-        (EVALUATE.replace("vanilla", "synthesizer") + " pre.params", "pre.params has variant vanilla, the command says synthesizer"),
-        (EVALUATE.replace("vanilla", "perceiver") + " pre.params", "pre.params has variant vanilla, the command says perceiver"),
-        (EVALUATE.replace("vanilla", "perceiver") + " down.params", "down.params has bottleneck_dim 16, the command says 32"),
+        (
+            f"{EVALUATE} pre.params --recipe handout",
+            "pre.params has width 128, the command asks for 256: give the --recipe that it was trained with",
+        ),
+        (EVALUATE.replace("vanilla", "synthesizer") + " pre.params", "pre.params has variant vanilla, the command asks for synthesizer"),
+        (EVALUATE.replace("vanilla", "perceiver") + " pre.params", "pre.params has variant vanilla, the command asks for perceiver"),
+        (EVALUATE.replace("vanilla", "perceiver") + " down.params", "down.params has bottleneck_dim 16, the command asks for 32"),
         (EVALUATE.replace("wiki.txt", "smaller.txt") + " pre.params", "pre.params has vocabulary size"),
         (EVALUATE.replace("wiki.txt", "shifted.txt") + " pre.params", "was trained with other characters than this corpus has"),
     ],
@@ -244,6 +284,7 @@ def mistaken_files(world, tmp_path_factory):
     (folder / "smaller.txt").write_text(text.replace("z", "s"), encoding="utf-8")
     (folder / "shifted.txt").write_text(text.replace("z", "☂"), encoding="utf-8")
     (folder / "no_tab.tsv").write_text("Where was A born?\tLima\nWhere was B born?\n", encoding="utf-8")
+    (folder / "unasked.tsv").write_text("\tLima\n", encoding="utf-8")
     (folder / "strange.tsv").write_text("Where was ☃ born?\tLima\n", encoding="utf-8")
     (folder / "long.tsv").write_text(f"Where was {'a' * 134} born?\tLondon\n".replace("aa born", "a born"), encoding="utf-8")
     torch.save([1, 2], folder / "list.params")

@@ -49,6 +49,8 @@ def test_the_edition_is_found_and_the_zip_holds_all_of_it(project, tmp_path):
     code = {f"src/{path.name}" for path in (ROOT / "src").glob("*.py")}
     data = {"wiki.txt", "birth_dev.tsv", "birth_places_train.tsv"}
     assert names_in(project) == code | data | VANILLA | variant_outputs("perceiver")
+    with zipfile.ZipFile(project / "assignment5.zip") as archive:
+        assert {entry.external_attr >> 16 & 0o777 for entry in archive.infolist()} == {0o644}
 
 
 def test_the_other_edition_and_both(project):

@@ -7,9 +7,10 @@ import torch
 from torch.utils.data import Dataset
 
 from dataset import CharCorruptionDataset, NameDataset
+from files import UserError
 from model import GPT, GPTConfig
 from trainer import Batches, Trainer, TrainerConfig, learning_rate, make_optimizers, pick_device, trim
-from utils import UserError, set_seed
+from utils import set_seed
 
 HANDOUT = TrainerConfig(learning_rate=6e-3, lr_decay=True, warmup_tokens=512 * 20, final_tokens=200 * 2938 * 128)
 LINES = [f"Person {i} was born in town {i * i % 17}, and lives there." for i in range(20)]

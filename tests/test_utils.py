@@ -4,8 +4,9 @@ import pytest
 import torch
 
 import utils
+from files import UserError, read_text, written_whole
 from model import GPT, GPTConfig
-from utils import UserError, answer, derive_seed, evaluate_places, read_text, top_k_logits, written_whole
+from utils import answer, derive_seed, evaluate_places, top_k_logits
 
 VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 6}, "synthesizer": {"synthesizer": True}}
 
@@ -32,6 +33,13 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         assert path.read_text() == "before"
     assert path.read_text() == "after"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in ("none", "file"):
+        with pytest.raises(UserError, match=f"can't write .*{folder}/out"), written_whole(tmp_path / folder / "out"):
+            pass
 
 
 def test_unreadable_files_are_named(tmp_path):

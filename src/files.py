@@ -1,0 +1,132 @@
+"""Files, errors and the command line: what every command needs, torch not among it."""
+
+import argparse
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NoReturn
+
+BUNDLED_SHA256 = "a250bedae2637cad7702e82e1140375e1a85819d89366074a94f162c63012fe1"  # of the bundled wiki.txt, whose people are invented
+
+# ---------------------------------------------------------------- errors and arguments
+
+
+class UserError(ValueError):
+    """Something that the user can mend; the message is one line that names it and says how."""
+
+
+def run_reporting_errors(main: Callable[[], int | None]) -> int:
+    """Run a command in UTF-8; its exit code is what it returns, or 2 after a UserError, which becomes one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows takes less than UTF-8
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        return main() or 0
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        return 2
+
+
+@contextmanager
+def blaming(path: str | Path) -> Iterator[None]:
+    """Put `path` before the message of a UserError that its content causes."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}, {error}") from None
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports errors as everything here does: in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")
+
+
+def number(kind: type, low: float, high: float = float("inf")) -> Callable[[str], float]:
+    """An argparse type: a finite number of that kind, at least `low` and below `high`."""
+
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not low <= value < high:
+            raise ValueError
+        return value
+
+    # argparse says: invalid NAME value
+    parse.__name__ = f"{kind.__name__} from {low:g}" + (f" to below {high:g}" if high < float("inf") else "")
+    return parse
+
+
+# ---------------------------------------------------------------- reading and writing
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a UTF-8 file, any line endings read as newlines and a byte order mark dropped."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"can't read {path}: {error.strerror or error}") from None
+    if not text.strip():
+        raise UserError(f"{path} is empty")
+    return text
+
+
+def split_rows(text: str) -> list[str]:
+    """The lines of a table; the newline that ends it begins no further line."""
+    return text.removesuffix("\n").split("\n")
+
+
+def split_pair(row: str, line: int) -> tuple[str, str]:
+    """The question and the place of a row of a TSV. Raises UserError, naming the line, where it has not just these two."""
+    question, *places = row.split("\t")
+    if len(places) != 1:
+        raise UserError(f"line {line}: {len(places) or 'no'} tabs, one belongs between the question and its place")
+    if not question or not places[0].strip():
+        raise UserError(f"line {line}: the question or its place is empty")
+    return question, places[0].strip()
+
+
+def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
+    """The questions of a TSV and their places; None for these where no line has a tab."""
+    rows = split_rows(read_text(path))
+    if not any("\t" in row for row in rows):
+        return rows, None
+    with blaming(path):
+        questions, places = zip(*(split_pair(row, line) for line, row in enumerate(rows, start=1)), strict=True)
+    return list(questions), list(places)
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` to write to, renamed to it at the end: all of the file appears, or nothing."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.touch()
+    except OSError as error:
+        raise UserError(f"can't write {path}: {error.strerror or error}") from None
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def sha256(text: str) -> str:
+    """The hash of a text's UTF-8 bytes, in hexadecimal."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def announce_if_bundled(path: str | Path, text: str) -> None:
+    """Say in one line where `text`, of the file at `path`, is the bundled corpus that its people are invented."""
+    if sha256(text) == BUNDLED_SHA256:
+        print(f"{path} is the bundled text, its people are invented: to hand in, put the course's files in its place.")
