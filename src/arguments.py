@@ -57,12 +57,12 @@ def check_arguments(args: Namespace) -> None:
     for flag in NEEDED_FLAGS[args.function]:
         if getattr(args, flag) is None:
             raise UserError(f"{args.function} needs --{flag}")
-    inputs = (args.pretrain_corpus_path, args.reading_params_path, args.finetune_corpus_path, args.eval_corpus_path)
+    data = (args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path)
     output = Path(args.outputs_path if args.function == "evaluate" else args.writing_params_path)
     if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
         raise UserError(f"can't write {output}: its folder must exist and be writable")
-    if output.exists() and (not output.is_file() or any(path and Path(path).exists() and output.samefile(path) for path in inputs)):
-        raise UserError(f"can't write {output}: it is no ordinary file, or one that is read: name another")
+    if output.exists() and (not output.is_file() or any(path and Path(path).exists() and output.samefile(path) for path in data)):
+        raise UserError(f"can't write {output}: it is no ordinary file, or holds the data: name another")
 
 
 def choose_recipe(args: Namespace) -> Recipe:

@@ -20,7 +20,10 @@ class UserError(ValueError):
 
 
 def run_reporting_errors(main: Callable[[], int | None]) -> int:
-    """Run a command in UTF-8; its exit code is what it returns, or 2 after a UserError, which becomes one line on stderr."""
+    """Run a command in UTF-8; its exit code is what it returns, 130 after Ctrl-C, or 2 after a UserError.
+
+    The last two become one line on stderr.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows takes less than UTF-8
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -29,6 +32,9 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
     except UserError as error:
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
+        return 130
 
 
 @contextmanager

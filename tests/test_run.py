@@ -224,7 +224,7 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         (f"{TRAIN} --seed 99999999999999999999", "--seed: invalid int"),
         (f"{TRAIN} --num_workers -1", "--num_workers: invalid int from 0"),
         (f"{TRAIN} --device meta", "device 'meta' can't be used here"),
-        ("pretrain vanilla wiki.txt --writing_params_path wiki.txt", "can't write wiki.txt: it is no ordinary file, or one that is read"),
+        ("pretrain vanilla wiki.txt --writing_params_path wiki.txt", "can't write wiki.txt: it is no ordinary file, or holds the data"),
         ("pretrain vanilla wiki.txt --writing_params_path /dev/null", "can't write /dev/null"),
         (f"{TRAIN} --device gpu", "device 'gpu' can't be used here"),
         ("pretrain vanilla nowhere.txt --writing_params_path p", "can't read nowhere.txt: No such file"),
