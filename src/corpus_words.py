@@ -1,7 +1,7 @@
 """The words of the invented world: real places in their true regions, and names as people of many cultures bear them.
 
-A region's line: region | adjective | share of all births, in tenths of a percent | its cities, the largest share
-first; a city*4 has four times the share of its place in that order.
+A region's line: region | adjective | weight among the regions | its cities, the largest share of births first; a
+city*4 has four times the share of its place in that order.
 A culture's line: the regions where its people are mostly born | first names | last names (an underscore is a space).
 """
 
