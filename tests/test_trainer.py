@@ -215,6 +215,20 @@ def test_one_seed_gives_one_result_whatever_the_workers(workers):
     assert not all(torch.equal(expected[name], other[name]) for name in expected)
 
 
+def test_dropout_too_is_drawn_from_the_seed_alone():
+    corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    one_question = NameDataset(corpus, "Person 3\ttown 9")  # nothing else is left to chance
+
+    def run(seed, elsewhere):
+        model = small_model(corpus, embd_pdrop=0.5)
+        torch.manual_seed(elsewhere)
+        Trainer(model, one_question, None, TrainerConfig(max_epochs=3, seed=seed)).train()
+        return model.head.weight
+
+    assert torch.equal(run(seed=1, elsewhere=0), run(seed=1, elsewhere=5))
+    assert not torch.equal(run(seed=1, elsewhere=0), run(seed=2, elsewhere=0))
+
+
 def test_training_lowers_the_loss_and_logs_every_step():
     logged = {}
 

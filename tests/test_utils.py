@@ -28,11 +28,13 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "before"
+    link = tmp_path / "link.txt"
+    link.hardlink_to(path)  # whoever has the old file open keeps all of it
     with written_whole(path) as temporary:
         temporary.write_text("after")
         assert path.read_text() == "before"
-    assert path.read_text() == "after"
-    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "after" and link.read_text() == "before"
+    assert sorted(tmp_path.iterdir()) == [link, path]
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path):
