@@ -38,24 +38,28 @@ def main() -> int:
         if code := subprocess.run(command, check=False).returncode:
             return code
     print_table()
-    print(f"in {time.monotonic() - started:.0f} s; the files are in demo/")
+    print(f"\nDone in {time.monotonic() - started:.0f} s. The files are in demo/, the curves in expt/: tensorboard --logdir expt/")
     return 0
 
 
 def print_table() -> None:
-    """The accuracies on dev, each with its standard error."""
-    questions, _ = read_questions("demo/birth_dev.tsv")
+    """A few answers, then the accuracies on dev, each with its standard error."""
+    questions, places = read_questions("demo/birth_dev.tsv")
     rows = {
         'always "London"': ["London"] * len(questions),
         "vanilla, no pretraining": split_rows(read_text("demo/vanilla.nopretrain.dev.predictions")),
         "vanilla, pretrained": split_rows(read_text("demo/vanilla.pretrain.dev.predictions")),
     }
+    print("\nWhat the pretrained model says, and what its text said:")
+    for question, said, place in list(zip(questions, rows["vanilla, pretrained"], places or [], strict=True))[:8]:
+        print(f"  {question:<45} {said:<20} {'right' if said == place else place}")
     print(f"\nBirth places of {len(questions)} people of whom the model was asked nothing in training:")
     for name, predictions in rows.items():
         total, correct = evaluate_places("demo/birth_dev.tsv", predictions)
-        share = (correct + 1) / (total + 2)  # Laplace's estimate: none right does not mean none ever
+        share = (correct + 1) / (total + 2)  # Laplace's estimate
         error = math.sqrt(share * (1 - share) / total)
         print(f"  {name:<24} {correct:3.0f} right  {100 * correct / total:5.1f}%  (standard error {100 * error:.1f})")
+    print("  The standard errors are of (right + 1) / (asked + 2): none right does not mean none ever.")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ all there is to know of a run's randomness, whatever the number of workers.
 """
 
 import math
+import sys
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,8 +145,13 @@ class Trainer:
         self.train_dataset, self.test_dataset = train_dataset, test_dataset
         self.optimizers = make_optimizers(self.model, config)
         self.tokens = 0  # trained on so far
-        self.loss = math.nan  # of the last logged steps, their mean
+        self.recent_losses: deque[float] = deque(maxlen=LOG_EVERY)
         self.best_test_loss = math.inf
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of the latest steps, in nats."""
+        return sum(self.recent_losses) / max(1, len(self.recent_losses))
 
     def train(self) -> None:
         """Run all epochs."""
@@ -152,7 +159,8 @@ class Trainer:
         batches = Batches(self.train_dataset, config.batch_size, config.max_epochs, config.seed)
         unread: list[tuple[Tensor, float]] = []  # losses and rates since the last reading
         n_examples = config.max_epochs * len(self.train_dataset)
-        with tqdm(total=n_examples, unit="ex", smoothing=0.05, mininterval=1, dynamic_ncols=True) as bar:
+        pause = 1 if sys.stderr.isatty() else 30  # seconds between two looks of the bar: a log file needs fewer
+        with tqdm(total=n_examples, unit="ex", smoothing=0.05, mininterval=pause, dynamic_ncols=True) as bar:
             for step, (x, y) in enumerate(self.load(batches)):
                 rate = learning_rate(self.tokens, config)
                 torch.manual_seed(derive_seed(config.seed, "dropout", step))
@@ -191,7 +199,7 @@ class Trainer:
     def log(self, unread: list[tuple[Tensor, float]], last_step: int) -> None:
         """Read the losses of the steps up to `last_step`, the one place that waits for the device."""
         losses = torch.stack([loss for loss, _ in unread]).tolist()
-        self.loss = sum(losses) / len(losses)
+        self.recent_losses.extend(losses)
         if self.config.writer is not None:
             for step, (loss, (_, rate)) in enumerate(zip(losses, unread, strict=True), start=last_step + 1 - len(losses)):
                 self.config.writer.add_scalar("train/loss", loss, step)

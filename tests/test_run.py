@@ -163,7 +163,7 @@ def test_as_a_process_from_a_shell(folder):
     names = shell(ROOT / "src/dataset.py", "namedata")
     assert names.returncode == 0 and len(re.findall(r"^x: Where was .* born\?⁇.+⁇□+$", names.stdout, flags=re.MULTILINE)) == 4
     corrupted = shell(ROOT / "src/dataset.py", "charcorruption")
-    assert corrupted.returncode == 0 and len(re.findall(r"^y: [^⁇]*⁇[^⁇]*⁇[^⁇□]+□+$", corrupted.stdout, flags=re.MULTILINE)) == 4
+    assert corrupted.returncode == 0 and len(re.findall(r"^x: [^⁇]*⁇[^⁇]*⁇[^⁇□]+□+$", corrupted.stdout, flags=re.MULTILINE)) == 4
     london = shell(ROOT / "london_baseline.py")
     gold = [row.split("\t")[1] for row in Path("birth_dev.tsv").read_text(encoding="utf-8").splitlines()]
     share = 100 * gold.count("London") / len(gold)

@@ -240,7 +240,7 @@ def test_training_lowers_the_loss_and_logs_every_step():
     steps, losses = zip(*logged["train/loss"], strict=True)
     assert steps == tuple(range(24))
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
-    assert trainer.loss == pytest.approx(sum(losses[20:]) / 4)
+    assert trainer.loss == pytest.approx(sum(losses[-10:]) / 10)
 
 
 def test_the_best_parameters_on_the_test_set_are_kept(tmp_path):
