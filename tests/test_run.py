@@ -13,6 +13,7 @@ import torch
 
 import run
 from checkpoint import card_path
+from dataset import NameDataset
 from files import run_reporting_errors
 from recipes import RECIPES
 
@@ -126,6 +127,15 @@ def test_questions_mixed_into_pretraining_are_trained_on(folder, command):
     pretrain(command, "vanilla", "mixed.params", "--finetune_corpus_path", "birth_places_train.tsv")
     plain, mixed = (torch.load(name, weights_only=True) for name in ("pre.params", "mixed.params"))
     assert not torch.equal(plain["head.weight"], mixed["head.weight"])
+
+
+@pytest.mark.parametrize(("function", "whole"), [("pretrain", True), ("finetune", False)])
+def test_a_question_is_learnt_whole_in_pretraining_only(folder, command, monkeypatch, function, whole):
+    asked = []
+    monkeypatch.setattr(run, "NameDataset", lambda *arguments, whole: asked.append(whole) or NameDataset(*arguments, whole=whole))
+    line = f"{function} vanilla wiki.txt --writing_params_path p --finetune_corpus_path birth_places_train.tsv"
+    assert command(line, *QUICK)[0] == 0
+    assert asked == [whole]
 
 
 def test_one_seed_repeats_a_run_to_the_bit_and_another_does_not(folder, command):
