@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def causal_mask(n_query: int, n_key: int) -> Tensor:
@@ -19,7 +20,7 @@ def causal_mask(n_query: int, n_key: int) -> Tensor:
 
 
 class Attention(nn.Module):
-    """What every layer shares: the value path and the mixing of values under the causal mask.
+    """What every layer shares: the value path, the heads and the projection.
 
     `config` is any object with `n_embd`, `n_head`, `block_size`, `attn_pdrop` and `resid_pdrop`.
     """
@@ -47,14 +48,9 @@ class Attention(nn.Module):
         """(B, T, C) -> (B, H, T, D)"""
         return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
 
-    def mix(self, scores: Tensor, x: Tensor) -> Tensor:
-        """proj([Y_1; ...; Y_H]) with Y_i = softmax(scores_i) (X V_i): (B, H, Tq, Tk), (B, Tk, C) -> (B, Tq, C)."""
-        mask = self.mask[:, :, : scores.size(2), : scores.size(3)]
-        # minus infinity, not a large number: the weight of a masked key is exactly zero
-        weights = scores.masked_fill(mask == 0, -math.inf).softmax(dim=-1)  # (B, H, Tq, Tk)
-        y = self.attn_drop(weights) @ self.split_heads(self.value(x))  # (B, H, Tq, D)
-        y = y.transpose(1, 2).flatten(2)  # (B, Tq, C)
-        return self.resid_drop(self.proj(y))
+    def join_heads(self, y: Tensor) -> Tensor:
+        """proj([Y_1; ...; Y_H]): (B, H, T, D) -> (B, T, C)"""
+        return self.resid_drop(self.proj(y.transpose(1, 2).flatten(2)))
 
 
 class CausalCrossAttention(Attention):
@@ -69,9 +65,10 @@ class CausalCrossAttention(Attention):
 
     def forward(self, x_kv: Tensor, x_q: Tensor) -> Tensor:
         """(B, Tk, C), (B, Tq, C) -> (B, Tq, C)"""
-        q, k = self.split_heads(self.query(x_q)), self.split_heads(self.key(x_kv))
-        scores = (q @ k.transpose(-2, -1)) / math.sqrt(k.size(-1))  # (B, H, Tq, Tk)
-        return self.mix(scores, x_kv)
+        q, k, v = (self.split_heads(x) for x in (self.query(x_q), self.key(x_kv), self.value(x_kv)))  # (B, H, T, D)
+        # its mask is that of this class, for unequal lengths too; its dropout has to be told of evaluation
+        p = self.attn_drop.p if self.attn_drop.training else 0.0
+        return self.join_heads(F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True))
 
 
 class CausalSelfAttention(CausalCrossAttention):
@@ -100,4 +97,6 @@ class SynthesizerAttention(Attention):
         T = x.size(1)
         hidden = self.split_heads(self.w1(x)).relu()  # (B, H, T, D)
         scores = hidden @ self.w2[:, :T] + self.b2[:T]  # (B, H, T, T)
-        return self.mix(scores, x)
+        # minus infinity, not a large number: the weight of a masked key is exactly zero
+        weights = scores.masked_fill(self.mask[:, :, :T, :T] == 0, -math.inf).softmax(dim=-1)
+        return self.join_heads(self.attn_drop(weights) @ self.split_heads(self.value(x)))

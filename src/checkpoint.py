@@ -4,8 +4,6 @@ Beside `x.params` lies `x.params.json`, a card that says where the parameters co
 is never needed; a card whose file was replaced since is not believed.
 """
 
-import hashlib
-import json
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from files import UserError, written_whole
+from files import UserError, read_card, written_whole
 
 RECIPE_SIZES = ("width", "blocks", "block size", "heads")
 
@@ -77,28 +75,3 @@ def describe(state: dict[str, Tensor]) -> dict[str, Any]:
         "blocks": len({name.split(".")[1] for name in state if name.startswith("blocks.")}),
         "block size": size("pos_emb", 1),
     }
-
-
-# ---------------------------------------------------------------- cards
-
-
-def card_path(path: str | Path) -> Path:
-    """Where the card of a parameters file lies."""
-    return Path(f"{path}.json")
-
-
-def write_card(path: str | Path, facts: dict[str, Any]) -> None:
-    """Write the card of the parameters at `path`; `facts` are plain values."""
-    facts = facts | {"params_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
-    with written_whole(card_path(path)) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
-
-
-def read_card(path: str | Path) -> dict[str, Any]:
-    """The card of the parameters at `path`; an empty one where there is none, or one of other parameters."""
-    try:
-        card = json.loads(card_path(path).read_text(encoding="utf-8"))
-        same = card["params_sha256"] == hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return card if same else {}

@@ -7,15 +7,26 @@ Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 ent
 """
 
 import sys
+from array import array
+from pathlib import Path
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from corpus import MASK_CHAR, PAD_CHAR, Documents, EncodedText, encode_file, encode_text
 from files import Parser, UserError, blaming, read_text, run_reporting_errors, split_pair, split_rows
 
-PAD_CHAR = "\u25a1"  # □ fills up to the block's end; index 0
-MASK_CHAR = "\u2047"  # ⁇ marks the cut and what was cut out, the answer's beginning and its end; index 1
+
+class Cuts(NamedTuple):
+    """How examples are made of a dataset's `codes`, (B,) int64 each: `corrupt`'s arguments, and which targets count."""
+
+    begin: Tensor  # where the document begins in the codes
+    length: Tensor
+    start: Tensor
+    span: Tensor
+    blank: Tensor  # so many targets at the beginning carry no loss
 
 
 def corrupt(document: str, length: int, start: int, span: int) -> str:
@@ -27,57 +38,71 @@ def corrupt(document: str, length: int, start: int, span: int) -> str:
     return text[:start] + MASK_CHAR + text[start + span :] + MASK_CHAR + text[start : start + span]
 
 
-def draw_cut(n_characters: int, block_size: int, length_draws: int = 1, generator: torch.Generator | None = None) -> tuple[int, int, int]:
-    """A random (length, start, span) for `corrupt`, given the document's length.
+def draw_cuts(
+    n_characters: Tensor, block_size: int, length_draws: int = 1, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A random (length, start, span) for `corrupt` of each document, given their lengths (B,); each (B,).
 
     The length is uniform over 4 ... 7/8 of the block, or the largest of several such draws; all of a shorter document.
     The span is a quarter of it on average, exactly so from 4 characters on: uniform over 1 ... length/2 - 1, where odd
     lengths toss for the half.
     """
 
-    def integer(low: int, high: int) -> int:
-        return int(torch.randint(low, high + 1, (), generator=generator))
+    def integers(low: int, high: Tensor | int, *times: int) -> Tensor:
+        """(*times, B), uniform over low ... high"""
+        uniform = torch.rand(*times, len(n_characters), dtype=torch.float64, generator=generator)
+        return low + (uniform * (high - low + 1)).long()
 
     longest = min(block_size * 7 // 8, block_size - 2)  # two sentinels must fit beside it
-    length = min(max(integer(4, longest) for _ in range(length_draws)), n_characters)
-    span = integer(1, max(1, (length + integer(0, 1)) // 2 - 1))
-    span = min(span, length)
-    return length, integer(0, length - span), span
+    length = integers(4, longest, length_draws).amax(dim=0).minimum(n_characters)
+    span = integers(1, ((length + integers(0, 1)) // 2 - 1).clamp(min=1)).minimum(length)
+    return length, integers(0, length - span), span
 
 
 class CharCorruptionDataset(Dataset):
     """Item i is document i of a text, a line each, corrupted anew at every look (torch's default generator draws).
 
-    With more `length_draws`, more of a document is kept.
+    The text is a string or already encoded. With more `length_draws`, more of a document is kept.
     """
 
     MASK_CHAR = MASK_CHAR
     PAD_CHAR = PAD_CHAR
 
-    def __init__(self, data: str, block_size: int, length_draws: int = 1) -> None:
+    def __init__(self, data: str | EncodedText, block_size: int, length_draws: int = 1) -> None:
         if block_size < 6:
             raise UserError(f"a block of {block_size} characters is too short for 4 of text and two sentinels")
-        for sentinel in (PAD_CHAR, MASK_CHAR):
-            if sentinel in data:
-                number = data[: data.index(sentinel)].count("\n") + 1
-                raise UserError(f"line {number} of the corpus holds {sentinel!r}, which marks masks and padding: take it out")
-        characters = [PAD_CHAR, MASK_CHAR, *sorted(set(data))]
-        self.stoi = {character: index for index, character in enumerate(characters)}
-        self.itos = dict(enumerate(characters))
+        self.text = encode_text(data) if isinstance(data, str) else data
+        self.stoi = {character: index for index, character in enumerate(self.text.characters)}
+        self.itos = dict(enumerate(self.text.characters))
         self.block_size = block_size
         self.length_draws = length_draws
-        self.vocab_size = len(characters)
-        self.n_characters = len(data)
-        self.data = data.split("\n")  # a last empty document, where the text ends with a newline, counts
+        self.vocab_size = len(self.text.characters)
+        self.n_characters = len(self.text.codes)
+        self.data = Documents(self.text)  # a last empty document, where the text ends with a newline, counts
+
+    @classmethod
+    def from_file(cls, path: str | Path, block_size: int, length_draws: int = 1) -> Self:
+        """The same for a UTF-8 file, which is never held as one string. Raises UserError where it can't be used."""
+        return cls(encode_file(path), block_size, length_draws)
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         document = self.data[index]
-        text = corrupt(document, *draw_cut(len(document), self.block_size, self.length_draws))
-        block = encode(text.ljust(self.block_size, PAD_CHAR), self.stoi)  # (block_size,)
+        length, start, span = (int(n) for n in draw_cuts(torch.tensor([len(document)]), self.block_size, self.length_draws))
+        block = encode(corrupt(document, length, start, span).ljust(self.block_size, PAD_CHAR), self.stoi)  # (block_size,)
         return block[:-1], block[1:]
+
+    @property
+    def codes(self) -> Tensor:
+        """The text that `cuts` points into."""
+        return self.text.codes
+
+    def cuts(self, indices: Tensor, generator: torch.Generator | None = None) -> Cuts:
+        """Draw a cut for each of the documents (B,)."""
+        begin, n_characters = self.text.spans(indices)
+        return Cuts(begin, *draw_cuts(n_characters, self.block_size, self.length_draws, generator), torch.zeros_like(begin))
 
 
 class NameDataset(Dataset):
@@ -96,11 +121,20 @@ class NameDataset(Dataset):
         self.block_size, self.vocab_size = pretraining_dataset.block_size, pretraining_dataset.vocab_size
         self.whole = whole
         self.data = split_rows(data)
+        characters, asked, told = array("i"), [], []  # the text of all rows as codes; lengths of questions and of places
         for line, row in enumerate(self.data, start=1):
             question, place = split_pair(row, line)
             if len(question + place) + 2 > self.block_size:
                 raise UserError(f"line {line}: {len(question + place) + 2} characters do not fit the block of {self.block_size}")
             check_characters(question + place, self.stoi, line)
+            characters.extend(self.stoi[character] for character in question + place)
+            asked.append(len(question))
+            told.append(len(place))
+        self.codes = torch.frombuffer(characters, dtype=torch.int32)
+        start, length = torch.tensor(asked), torch.tensor(asked) + torch.tensor(told)
+        # question MASK place MASK is the pair with nothing cut out at the question's end
+        none = torch.zeros_like(start)
+        self._cuts = Cuts(length.cumsum(0) - length, length, start, none, none if whole else start - 1)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -113,6 +147,10 @@ class NameDataset(Dataset):
         if not self.whole:
             y[: len(question) - 1] = self.stoi[PAD_CHAR]
         return block[:-1], y
+
+    def cuts(self, indices: Tensor, generator: torch.Generator | None = None) -> Cuts:
+        """The questions (B,) as cuts; nothing is drawn."""
+        return Cuts(*(column[indices] for column in self._cuts))
 
 
 def encode(text: str, stoi: dict[str, int]) -> Tensor:
@@ -133,9 +171,7 @@ def main() -> None:
     parser.add_argument("dataset_type", choices=("namedata", "charcorruption"))
     chosen = parser.parse_args().dataset_type
 
-    text = read_text("wiki.txt")
-    with blaming("wiki.txt"):
-        dataset = CharCorruptionDataset(text, block_size=128)
+    dataset = CharCorruptionDataset.from_file("wiki.txt", block_size=128)
     print(f"data has {dataset.n_characters} characters, {dataset.vocab_size} unique.")
     if chosen == "namedata":
         questions = read_text("birth_places_train.tsv")

@@ -3,12 +3,13 @@
 import argparse
 import hashlib
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 BUNDLED_SHA256 = "a250bedae2637cad7702e82e1140375e1a85819d89366074a94f162c63012fe1"  # of the bundled wiki.txt, whose people are invented
 
@@ -75,7 +76,7 @@ def read_text(path: str | Path) -> str:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
+        raise UserError(f"{path}, byte {error.start} is not UTF-8: save it as UTF-8 text") from None
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror or error}") from None
     if not text.strip():
@@ -129,10 +130,43 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 def sha256(text: str) -> str:
     """The hash of a text's UTF-8 bytes, in hexadecimal."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
-def announce_if_bundled(path: str | Path, text: str) -> None:
-    """Say in one line where `text`, of the file at `path`, is the bundled corpus that its people are invented."""
-    if sha256(text) == BUNDLED_SHA256:
+def file_sha256(path: str | Path) -> str:
+    """The hash of a file's bytes, in hexadecimal. Raises OSError."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def announce_if_bundled(path: str | Path, text_hash: str) -> None:
+    """Say in one line where the text at `path`, by its hash, is the bundled corpus that its people are invented."""
+    if text_hash == BUNDLED_SHA256:
         print(f"{path} is the bundled text, its people are invented: to hand in, put the course's files in its place.")
+
+
+# ---------------------------------------------------------------- cards
+
+
+def card_path(path: str | Path) -> Path:
+    """Where the card of a file lies: JSON that says where the file comes from."""
+    return Path(f"{path}.json")
+
+
+def write_card(path: str | Path, facts: dict[str, Any]) -> None:
+    """Write the card of the file at `path`; `facts` are plain values. It ends in the hashes of the file and of itself."""
+    facts = facts | {"file_sha256": file_sha256(path)}
+    facts |= {"card_sha256": sha256(json.dumps(facts))}
+    with written_whole(card_path(path)) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card of the file at `path`; an empty one where there is none, or where the file or the card was changed since."""
+    try:
+        card = json.loads(card_path(path).read_text(encoding="utf-8"))
+        card_hash = card.pop("card_sha256")
+        intact = card_hash == sha256(json.dumps(card)) and card["file_sha256"] == file_sha256(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return card if intact else {}

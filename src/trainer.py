@@ -1,22 +1,25 @@
 """The training loop: any model that returns (logits, loss), on any map-style dataset of (x, y) pairs.
 
-Every random choice of a run is a function of (seed, step): `Batches` draws the batch of a step from it, and the
-default generator, which dropout uses, is seeded from it anew at each step. A seed and a step number are therefore
-all there is to know of a run's randomness, whatever the number of workers.
+Every random choice of a run is a function of (seed, step): the batch of a step is drawn from it, and the default
+generator, which dropout uses, is seeded from it anew at each step. A seed and a step number are therefore all there is
+to know of a run's randomness, whatever the number of workers.
 """
 
 import math
 import sys
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from acceleration import make_gradients
+from batches import Batch, Batches, Part, make_batches
 from checkpoint import save_params
 from files import UserError
 from utils import derive_seed
@@ -43,9 +46,10 @@ class TrainerConfig:
     final_tokens: float = 260e9  # where the cosine reaches its end
     lr_floor: float = 0.1  # least share of the peak
     ckpt_path: str | Path | None = None  # write the parameters here after each epoch (the best, given a test set)
-    num_workers: int = 0  # processes that prepare batches
+    num_workers: int = 0  # processes that prepare batches, where the dataset makes its examples one by one
     seed: int = 0
     device: str = "auto"
+    plain: bool = False  # on a GPU too, kernel by kernel in float32
     writer: "SummaryWriter | None" = None  # gets train/loss and train/lr
 
 
@@ -98,43 +102,6 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-class Batches(Dataset):
-    """Item `step` is the batch of that step: (x, y), each (B, T).
-
-    Each epoch goes through the dataset once in an order of its own; its last batch may be smaller.
-    """
-
-    def __init__(self, dataset: Dataset, batch_size: int, epochs: int, seed: int) -> None:
-        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
-        self.steps_per_epoch = math.ceil(len(dataset) / batch_size)
-        self.epochs = epochs
-        self._order: tuple[int, Tensor] = (-1, torch.empty(0))  # of the epoch last asked for
-
-    def __len__(self) -> int:
-        return self.epochs * self.steps_per_epoch
-
-    def order(self, epoch: int) -> Tensor:
-        """(len(dataset),) the items of an epoch in their order."""
-        if self._order[0] != epoch:
-            generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
-            self._order = epoch, torch.randperm(len(self.dataset), generator=generator)
-        return self._order[1]
-
-    def __getitem__(self, step: int) -> list[Tensor]:
-        epoch, batch = divmod(step, self.steps_per_epoch)
-        chosen = self.order(epoch)[batch * self.batch_size :][: self.batch_size]
-        with torch.random.fork_rng(devices=[]):  # dataset[i] draws from the default generator
-            torch.default_generator.manual_seed(derive_seed(self.seed, "batch", step))
-            return default_collate([self.dataset[index] for index in chosen.tolist()])
-
-
-def trim(x: Tensor, y: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
-    """x and y (B, T) without the columns on the right where all targets are `ignored`: a causal model's loss is the same."""
-    columns = (y != ignored).any(dim=0).nonzero()  # those with a target, (n, 1)
-    length = int(columns.max()) + 1 if len(columns) else y.size(1)
-    return x[:, :length], y[:, :length]
-
-
 class Trainer:
     """Trains `model` in place. Where there is a `test_dataset`, its loss is measured after each epoch."""
 
@@ -143,6 +110,7 @@ class Trainer:
         self.device = pick_device(config.device)
         self.model = model.to(self.device)
         self.train_dataset, self.test_dataset = train_dataset, test_dataset
+        self.gradients = make_gradients(self.model, config.plain)
         self.optimizers = make_optimizers(self.model, config)
         self.tokens = 0  # trained on so far
         self.recent_losses: deque[float] = deque(maxlen=LOG_EVERY)
@@ -156,45 +124,48 @@ class Trainer:
     def train(self) -> None:
         """Run all epochs."""
         config = self.config
-        batches = Batches(self.train_dataset, config.batch_size, config.max_epochs, config.seed)
+        batches = self.batches(self.train_dataset, config.max_epochs)
         unread: list[tuple[Tensor, float]] = []  # losses and rates since the last reading
-        n_examples = config.max_epochs * len(self.train_dataset)
+        n_examples = config.max_epochs * batches.n_examples
         pause = 1 if sys.stderr.isatty() else 30  # seconds between two looks of the bar: a log file needs fewer
         with tqdm(total=n_examples, unit="ex", smoothing=0.05, mininterval=pause, dynamic_ncols=True) as bar:
-            for step, (x, y) in enumerate(self.load(batches)):
+            for step, batch in enumerate(self.load(batches)):
                 rate = learning_rate(self.tokens, config)
                 torch.manual_seed(derive_seed(config.seed, "dropout", step))
-                unread.append((self.train_step(x, y, rate), rate))
+                unread.append((self.train_step(batch, rate), rate))
                 epoch, into_epoch = divmod(step + 1, batches.steps_per_epoch)
                 if (step + 1) % LOG_EVERY == 0 or step + 1 == len(batches):
                     self.log(unread, step)
                     unread.clear()
                     bar.set_description(f"epoch {min(epoch + 1, config.max_epochs)}/{config.max_epochs}", refresh=False)
                     bar.set_postfix_str(f"loss {self.loss:.3f}, lr {rate:.1e}", refresh=False)
-                bar.update(len(x))
+                bar.update(batch.n_examples)
                 if into_epoch == 0:
                     self.finish_epoch(epoch)
 
-    def load(self, batches: Batches) -> DataLoader:
-        """The batches in order, prepared by the workers."""
-        pin = self.device.type == "cuda"
-        return DataLoader(batches, batch_size=None, num_workers=self.config.num_workers, pin_memory=pin)
+    def batches(self, dataset: Dataset, epochs: int) -> Batches:
+        """The batches of a dataset, split as the model allows and the device likes it."""
+        ignored = getattr(self.model, "ignored_target", None)
+        return make_batches(dataset, self.config.batch_size, epochs, self.config.seed, ignored, self.device)
 
-    def train_step(self, x: Tensor, y: Tensor, rate: float) -> Tensor:
-        """One step at AdamW's `rate` on x, y (B, T); the loss before it, still on the device."""
+    def load(self, batches: Batches) -> Iterator[Batch]:
+        """The batches in order, on the device."""
+        for batch in batches.load(self.config.num_workers, pin_memory=self.device.type == "cuda"):
+            parts = [Part(*(tensor.to(self.device, non_blocking=True) for tensor in part[:2]), part.share) for part in batch.parts]
+            yield batch._replace(parts=parts)
+
+    def train_step(self, batch: Batch, rate: float) -> Tensor:
+        """One step at AdamW's `rate`; the loss before it, still on the device."""
         self.model.train()
-        self.tokens += y.numel()
-        if (ignored := getattr(self.model, "ignored_target", None)) is not None:
-            x, y = trim(x, y, ignored)
-        _, loss = self.model(x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True))
-        self.model.zero_grad(set_to_none=True)
-        loss.backward()
+        self.tokens += batch.n_tokens
+        self.gradients.clear()
+        loss = torch.stack([self.gradients.add(*part) for part in batch.parts]).sum()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_norm_clip)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * rate / self.config.learning_rate
             optimizer.step()
-        return loss.detach()
+        return loss
 
     def log(self, unread: list[tuple[Tensor, float]], last_step: int) -> None:
         """Read the losses of the steps up to `last_step`, the one place that waits for the device."""
@@ -220,6 +191,8 @@ class Trainer:
     def test(self) -> float:
         """The mean loss over the batches of the test set, in nats."""
         self.model.eval()
-        batches = Batches(self.test_dataset, self.config.batch_size, 1, self.config.seed)
-        losses = [self.model(x.to(self.device), y.to(self.device))[1] for x, y in self.load(batches)]
+        losses = [
+            torch.stack([self.model(x, y)[1] * share for x, y, share in batch.parts]).sum()
+            for batch in self.load(self.batches(self.test_dataset, epochs=1))
+        ]
         return torch.stack(losses).mean().item()

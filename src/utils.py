@@ -51,36 +51,6 @@ def sample(model: nn.Module, x: Tensor, steps: int, temperature: float = 1.0, sa
     return x
 
 
-@torch.no_grad()
-def answer(model: nn.Module, prompts: Sequence[list[int]], steps: int, end: int) -> list[list[int]]:
-    """The likeliest continuation of each prompt, up to `end` (left out), `steps` characters, or the block's end.
-
-    Prompts of unequal lengths share a batch, padded on the right: no position sees a later one, so padding changes
-    nothing. Rows that have ended leave the batch.
-    """
-    model.eval()
-    device = next(model.parameters()).device
-    lengths = torch.tensor([len(prompt) for prompt in prompts])  # (B,)
-    x = torch.zeros(len(prompts), model.get_block_size(), dtype=torch.long)
-    for row, prompt in zip(x, prompts, strict=True):
-        row[: len(prompt)] = torch.tensor(prompt)
-    starts, x, lengths = lengths.tolist(), x.to(device), lengths.to(device)
-
-    open_rows = torch.arange(len(prompts), device=device)
-    for _ in range(steps):
-        open_rows = open_rows[lengths[open_rows] < x.size(1)]
-        if not len(open_rows):
-            break
-        at = lengths[open_rows]  # (rows,) where the next character goes
-        logits, _ = model(x[open_rows, : at.max()])
-        chosen = logits[torch.arange(len(at), device=device), at - 1].argmax(dim=-1)  # (rows,)
-        going_on = chosen != end
-        open_rows, at, chosen = open_rows[going_on], at[going_on], chosen[going_on]
-        x[open_rows, at] = chosen
-        lengths[open_rows] += 1
-    return [row[start:stop] for row, start, stop in zip(x.tolist(), starts, lengths.tolist(), strict=True)]
-
-
 # ---------------------------------------------------------------- scoring
 
 

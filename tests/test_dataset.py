@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cut
-from files import UserError, read_text
+from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts
+from files import UserError
 
 PAD, MASK = "□", "⁇"
 TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_categories=["Cs"]), max_size=150)
@@ -39,7 +39,7 @@ def test_vocabulary_is_the_two_sentinels_and_the_sorted_characters():
     assert dataset.itos == {0: PAD, 1: MASK, 2: "\n", 3: "a", 4: "b", 5: "c", 6: "é"}
     assert {index: character for character, index in dataset.stoi.items()} == dataset.itos
     assert (dataset.vocab_size, dataset.block_size, dataset.MASK_CHAR, dataset.PAD_CHAR) == (7, 16, MASK, PAD)
-    assert dataset.data == ["ca", "bé", ""] and len(dataset) == 3
+    assert list(dataset.data) == ["ca", "bé", ""] and len(dataset) == 3
 
 
 @settings(deadline=None)
@@ -59,9 +59,14 @@ def test_every_example_is_a_corrupted_prefix_of_its_document(documents, block_si
         assert bool(masked) == bool(document)
 
 
-def test_all_lengths_spans_and_places_of_a_small_block_occur():
+def draw(n, n_characters, block_size, length_draws=1):
+    """n cuts of a document of that length: three tensors (n,)."""
     generator = torch.Generator().manual_seed(0)
-    cuts = {draw_cut(1000, 10, generator=generator) for _ in range(20_000)}
+    return draw_cuts(torch.full((n,), n_characters), block_size, length_draws, generator)
+
+
+def test_all_lengths_spans_and_places_of_a_small_block_occur():
+    cuts = set(zip(*(column.tolist() for column in draw(20_000, 1000, 10)), strict=True))
     # 4 to 8 characters (7/8 of 10, rounded down), spans of 1 to just below half, rounded up, any place
     expected = {
         (length, start, span)
@@ -73,24 +78,33 @@ def test_all_lengths_spans_and_places_of_a_small_block_occur():
 
 
 def test_lengths_are_uniform_up_to_112_and_spans_a_quarter_on_average():
-    generator = torch.Generator().manual_seed(0)
-    cuts = [draw_cut(1000, 128, generator=generator) for _ in range(60_000)]
-    lengths = collections.Counter(length for length, _, _ in cuts)
+    length, start, span = draw(60_000, 1000, 128)
+    lengths = collections.Counter(length.tolist())
     assert set(lengths) == set(range(4, 113))
     assert all(abs(count - 60_000 / 109) < 5 * (60_000 / 109) ** 0.5 for count in lengths.values())
-    ratios = torch.tensor([span / length for length, _, span in cuts])
+    ratios = span / length
     assert ratios.mean().item() == pytest.approx(0.25, abs=0.002)
     assert ratios.std() > 0.1
+    places = start / (length - span)  # anywhere between the beginning and as late as possible
+    assert places.mean().item() == pytest.approx(0.5, abs=0.01) and places.std().item() == pytest.approx(12**-0.5, abs=0.02)
     # and for each length alone, the odd ones too
-    for length in (4, 5, 6, 7, 9, 21):
-        spans = [draw_cut(length, 6000, generator=generator)[2] for _ in range(4000)]
-        assert sum(spans) / 4000 == pytest.approx(length / 4, abs=length * 0.011)
+    for n in (4, 5, 6, 7, 9, 21):
+        assert draw(4000, n, 6000)[2].double().mean().item() == pytest.approx(n / 4, abs=n * 0.011)
+
+
+def test_documents_of_one_batch_are_cut_independently():
+    n_characters = torch.tensor([0, 1, 2, 3, 4, 5, 1000] * 3000)
+    length, start, span = draw_cuts(n_characters, 64, generator=torch.Generator().manual_seed(0))
+    for n in (0, 1, 2, 3, 4):
+        assert (length[n_characters == n] == n).all()  # at least 4 of every document that has them
+    assert (span >= n_characters.clamp(max=1)).all() and (start >= 0).all() and (start + span <= length).all()
+    long = [column[n_characters == 1000].double() for column in (length, start, span)]
+    rows = torch.stack([column.view(-1, 3) for column in long])  # (3 columns, 1000, 3 rows beside each other)
+    assert all(abs(torch.corrcoef(column.T)[0, 1]) < 0.12 for column in rows)
 
 
 def test_the_largest_of_several_lengths_leaves_every_length_a_chance():
-    generator = torch.Generator().manual_seed(0)
-    lengths = torch.tensor([draw_cut(1000, 16, 3, generator)[0] for _ in range(30_000)])
-    shares = torch.bincount(lengths, minlength=15)[4:] / 30_000
+    shares = torch.bincount(draw(30_000, 1000, 16, 3)[0], minlength=15)[4:] / 30_000
     # of n equally likely lengths, the k-th is the largest of three draws with (k^3 - (k-1)^3) / n^3
     expected = torch.tensor([(k**3 - (k - 1) ** 3) / 11**3 for k in range(1, 12)])
     torch.testing.assert_close(shares, expected, atol=0.01, rtol=0)
@@ -129,13 +143,6 @@ def test_documents_shorter_than_four_characters_do_not_fail(document):
     for _ in range(20):
         prefix, suffix, masked = take_apart(spell(dataset, dataset[0][0]))
         assert prefix + masked + suffix == document
-
-
-def test_files_with_crlf_a_byte_order_mark_and_no_last_newline(tmp_path):
-    (tmp_path / "crlf.txt").write_bytes("\ufeffÅsa\r\nBjörn\r\n".encode())
-    (tmp_path / "cut.txt").write_bytes("Åsa\nBjörn".encode())
-    assert CharCorruptionDataset(read_text(tmp_path / "crlf.txt"), 16).data == ["Åsa", "Björn", ""]
-    assert CharCorruptionDataset(read_text(tmp_path / "cut.txt"), 16).data == ["Åsa", "Björn"]
 
 
 @pytest.mark.parametrize("sentinel", [PAD, MASK])

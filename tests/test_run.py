@@ -12,9 +12,8 @@ import pytest
 import torch
 
 import run
-from checkpoint import card_path
 from dataset import NameDataset
-from files import run_reporting_errors
+from files import card_path, run_reporting_errors
 from recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]

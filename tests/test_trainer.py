@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from dataset import CharCorruptionDataset, NameDataset
 from files import UserError
 from model import GPT, GPTConfig
-from trainer import Batches, Trainer, TrainerConfig, learning_rate, make_optimizers, pick_device, trim
+from trainer import Trainer, TrainerConfig, learning_rate, make_optimizers, pick_device
 from utils import set_seed
 
 HANDOUT = TrainerConfig(learning_rate=6e-3, lr_decay=True, warmup_tokens=512 * 20, final_tokens=200 * 2938 * 128)
@@ -23,11 +23,11 @@ def small_model(corpus, variant="vanilla", **changes):
     return GPT(GPTConfig(corpus.vocab_size, corpus.block_size, **kwargs))
 
 
-def trained(seed=0, workers=0, writer=None, **changes):
+def trained(seed=0, writer=None, wrap=lambda dataset: dataset, **changes):
     """The parameters after a short run, as a dict, and its trainer."""
     corpus = CharCorruptionDataset("\n".join(LINES), 48)
-    settings = {"max_epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "seed": seed, "num_workers": workers, "writer": writer} | changes
-    trainer = Trainer(small_model(corpus), corpus, None, TrainerConfig(**settings))
+    settings = {"max_epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "seed": seed, "writer": writer} | changes
+    trainer = Trainer(small_model(corpus), wrap(corpus), None, TrainerConfig(**settings))
     trainer.train()
     return trainer.model.state_dict(), trainer
 
@@ -100,9 +100,10 @@ def test_a_step_is_adamw_on_the_clipped_gradient():
     corpus = CharCorruptionDataset("\n".join(LINES), 48)
     model, twin = (small_model(corpus, embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0) for _ in range(2))
     trainer = Trainer(model, corpus, None, TrainerConfig(learning_rate=1e-2, grad_norm_clip=0.3, device="cpu"))
-    x, y = Batches(corpus, 8, 1, seed=0)[0]
+    batch = trainer.batches(corpus, epochs=1)[0]
+    ((x, y, _),) = batch.parts
     for _ in range(2):
-        trainer.train_step(x, y, rate=1e-2)
+        trainer.train_step(batch, rate=1e-2)
 
     means = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in twin.named_parameters()}
     for step in (1, 2):  # Loshchilov & Hutter 2019, algorithm 2
@@ -122,26 +123,7 @@ def test_a_step_is_adamw_on_the_clipped_gradient():
         torch.testing.assert_close(p, q, atol=2e-5, rtol=2e-3, msg=name)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_leaving_out_columns_without_targets_changes_no_gradient(variant):
-    corpus = CharCorruptionDataset("\n".join(LINES), 100)
-    names = NameDataset(corpus, "\n".join(f"Person {i} and\ttown {i}" for i in range(5, 15)))
-    model = small_model(corpus, variant, bottleneck_dim=40 if variant == "perceiver" else None).double().eval()
-    x, y = Batches(names, 10, 1, seed=0)[0]
-    short_x, short_y = trim(x, y, ignored=0)
-    assert x.shape == (10, 99) and short_x.shape == short_y.shape and short_x.size(1) < 30
-
-    def gradients(x, y):
-        model.zero_grad()
-        loss = model(x, y)[1]
-        loss.backward()
-        return [loss.detach(), *(torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters())]
-
-    for short, full in zip(gradients(short_x, short_y), gradients(x, y), strict=True):
-        torch.testing.assert_close(short, full)
-
-
-def test_other_models_and_datasets_are_trained_untrimmed():
+def test_other_models_and_datasets_are_trained_whole():
     class Points(Dataset):
         def __len__(self):
             return 64
@@ -160,58 +142,29 @@ def test_other_models_and_datasets_are_trained_untrimmed():
     assert trainer.loss < 1e-3
 
 
-# ---------------------------------------------------------------- the data's order
-
-
-class Numbers(Dataset):
-    """Item i is i, with a number from torch's default generator."""
-
-    def __len__(self):
-        return 10
-
-    def __getitem__(self, index):
-        return torch.tensor(index), torch.rand(())
-
-
-def test_every_epoch_visits_each_item_once_in_an_order_of_its_own():
-    batches = Batches(Numbers(), batch_size=4, epochs=3, seed=0)
-    steps = [batches[step][0].tolist() for step in range(len(batches))]
-    assert [len(step) for step in steps] == [4, 4, 2] * 3
-    epochs = [[*steps[first], *steps[first + 1], *steps[first + 2]] for first in (0, 3, 6)]
-    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
-    assert len({tuple(epoch) for epoch in epochs}) == 3
-
-
-def test_a_batch_is_a_function_of_seed_and_step_alone():
-    forwards, backwards = (Batches(Numbers(), 4, 3, seed=5) for _ in range(2))
-    torch.manual_seed(1)
-    expected = [forwards[step] for step in range(9)]
-    torch.manual_seed(2)
-    for step in reversed(range(9)):
-        assert all(torch.equal(a, b) for a, b in zip(expected[step], backwards[step], strict=True))
-    draws = torch.cat([numbers for _, numbers in expected])
-    assert len(draws.unique()) == 30
-    other = Batches(Numbers(), 4, 3, seed=6)
-    assert not all(torch.equal(expected[step][0], other[step][0]) for step in range(3))
-
-
-def test_drawing_a_batch_leaves_the_default_generator_alone():
-    torch.manual_seed(0)
-    expected = torch.rand(3)
-    torch.manual_seed(0)
-    Batches(Numbers(), 4, 3, seed=5)[2]
-    assert torch.equal(torch.rand(3), expected)
-
-
 # ---------------------------------------------------------------- whole runs
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_one_seed_gives_one_result_whatever_the_workers(workers):
-    expected, _ = trained(seed=1)
-    again, _ = trained(seed=1, workers=workers)
-    other, _ = trained(seed=2)
-    assert all(torch.equal(expected[name], again[name]) for name in expected)
+class OneByOne(Dataset):
+    """A dataset that makes its examples one by one, as any that is not the project's."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        return self.dataset[index]
+
+
+@pytest.mark.parametrize("wrap", [lambda dataset: dataset, OneByOne])
+def test_one_seed_gives_one_result_whatever_the_workers(wrap):
+    expected, _ = trained(seed=1, wrap=wrap)
+    for workers in (0, 2):
+        again, _ = trained(seed=1, wrap=wrap, num_workers=workers)
+        assert all(torch.equal(expected[name], again[name]) for name in expected)
+    other, _ = trained(seed=2, wrap=wrap)
     assert not all(torch.equal(expected[name], other[name]) for name in expected)
 
 

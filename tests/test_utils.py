@@ -1,4 +1,4 @@
-"""Files, seeds, decoding and scoring."""
+"""Files, seeds, sampling and scoring."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 import utils
 from files import UserError, read_text, written_whole
 from model import GPT, GPTConfig
-from utils import answer, derive_seed, evaluate_places, top_k_logits
+from utils import derive_seed, evaluate_places, top_k_logits
 
 VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 6}, "synthesizer": {"synthesizer": True}}
 
@@ -85,25 +85,6 @@ def test_sampling_follows_the_model_s_distribution():
     frequencies = torch.bincount(drawn, minlength=9) / 4000
     torch.testing.assert_close(frequencies[indices], values.softmax(0), atol=0.03, rtol=0)
     assert frequencies.sum() == frequencies[indices].sum()
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_answers_in_a_batch_equal_those_one_by_one(variant):
-    model = sharp_model(variant, block_size=26).eval()
-    torch.manual_seed(1)
-    prompts = [torch.randint(2, 9, (length,)).tolist() for length in (1, 3, 9, 4, 14, 5, 9, 13)]
-    continuations = [utils.sample(model, torch.tensor([prompt]), steps=10)[0, len(prompt) :].tolist() for prompt in prompts]
-    lengths = set()
-    for end in range(9):
-        expected = [c[: c.index(end)] if end in c else c for c in continuations]
-        assert answer(model, prompts, steps=10, end=end) == expected
-        lengths |= {len(a) for a in expected}
-    assert len(lengths) > 3  # answers that end early are among them, or the test shows little
-
-
-def test_answers_stop_at_the_end_of_the_block():
-    model = sharp_model("vanilla", block_size=8).eval()
-    assert [len(a) for a in answer(model, [[2] * 5, [2] * 7], steps=32, end=-1)] == [3, 1]
 
 
 def test_places_are_scored_by_exact_match(tmp_path):

@@ -1,0 +1,165 @@
+"""What each step trains on: which examples, in which order, in which shapes.
+
+A batch is a function of (seed, step). Half of a batch of random cuts would be padding, so it comes in parts of like
+lengths, on each of which the model runs by itself; their gradients add up to that of the whole batch.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, default_collate
+
+from dataset import Cuts
+from utils import derive_seed
+
+PAD, MASK = 0, 1  # their codes
+
+
+class Part(NamedTuple):
+    """Some examples of a batch: inputs and targets (b, T), and the share of the batch's targets that is theirs."""
+
+    x: Tensor
+    y: Tensor
+    share: float
+
+
+class Batch(NamedTuple):
+    """The examples of a step."""
+
+    parts: list[Part]
+    n_examples: int
+    n_tokens: int  # positions, all padding included
+
+
+class Shapes(NamedTuple):
+    """How finely a batch is split."""
+
+    part_tokens: int  # about so many targets in a part
+    multiple: int  # of which all widths are multiples
+
+
+# CPU: two cores are as fast on 500 to 2,000 tokens, whose activations stay in the cache, and slower on more.
+# CUDA: every shape is recorded once, so there must be few.
+SHAPES = {"cpu": Shapes(1024, 1), "cuda": Shapes(4096, 16)}
+
+
+def make_batches(dataset: Dataset, batch_size: int, epochs: int, seed: int, ignored: int | None, device: torch.device) -> "Batches":
+    """The batches of a run: made on the device where all its datasets have `cuts`, else example by example.
+
+    `ignored` is the target that carries no loss; where there is none, batches stay whole.
+    """
+    datasets = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
+    shapes = SHAPES.get(device.type, SHAPES["cpu"])
+    if ignored == PAD and all(hasattr(dataset, "cuts") for dataset in datasets):
+        return CutBatches(datasets, batch_size, epochs, seed, shapes, device)
+    return Batches(dataset, batch_size, epochs, seed, shapes, ignored)
+
+
+class Batches(Dataset):
+    """Item `step` is the batch of that step, of examples that the dataset makes one by one.
+
+    Each epoch goes through the dataset once in an order of its own; its last batch may be smaller.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, epochs: int, seed: int, shapes: Shapes, ignored: int | None) -> None:
+        self.dataset, self.batch_size, self.epochs, self.seed = dataset, batch_size, epochs, seed
+        self.shapes, self.ignored = shapes, ignored
+        self.n_examples = len(dataset)  # in an epoch
+        self.steps_per_epoch = math.ceil(self.n_examples / batch_size)
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))  # of the epoch last asked for
+
+    def __len__(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def chosen(self, step: int) -> Tensor:
+        """(B,) the items of a step."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
+            self._order = epoch, torch.randperm(self.n_examples, generator=generator)
+        return self._order[1][batch * self.batch_size :][: self.batch_size]
+
+    def __getitem__(self, step: int) -> Batch:
+        with torch.random.fork_rng(devices=[]):  # dataset[i] draws from the default generator
+            torch.default_generator.manual_seed(derive_seed(self.seed, "batch", step))
+            x, y = default_collate([self.dataset[index] for index in self.chosen(step).tolist()])
+        if self.ignored is None:
+            return Batch([Part(x, y, 1.0)], len(x), y.numel())
+        targets = y != self.ignored  # (B, T)
+        widths = (targets * torch.arange(1, y.size(1) + 1)).amax(dim=1)  # up to the last target
+        order = widths.argsort()
+        parts = split(x[order], y[order], widths[order], targets.sum(dim=1)[order], self.shapes)
+        return Batch(parts, len(x), y.numel())
+
+    def load(self, num_workers: int, pin_memory: bool) -> Iterable[Batch]:
+        """All batches in order, prepared by that many processes."""
+        return DataLoader(self, batch_size=None, num_workers=num_workers, pin_memory=pin_memory)
+
+
+class CutBatches(Batches):
+    """Batches of datasets that say by `cuts` how their examples come from `codes`: all of a batch at once, on the device."""
+
+    def __init__(self, datasets: Sequence[Dataset], batch_size: int, epochs: int, seed: int, shapes: Shapes, device: torch.device) -> None:
+        super().__init__(ConcatDataset(datasets), batch_size, epochs, seed, shapes, PAD)
+        self.datasets, self.device = datasets, device
+        self.codes = [dataset.codes.to(device) for dataset in datasets]
+        self.positions = datasets[0].block_size - 1  # of an example with its padding
+
+    def __getitem__(self, step: int) -> Batch:
+        # the cuts are drawn on the CPU: the same ones for every device, whose shapes are known without asking it
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "batch", step))
+        chosen, cuts = self.chosen(step), []
+        for dataset in self.datasets:
+            cuts.append(dataset.cuts(chosen[(chosen >= 0) & (chosen < len(dataset))], generator))
+            chosen = chosen - len(dataset)
+        widths = torch.cat([c.length for c in cuts]) + 1  # (B,) of the string and two sentinels, less one
+        targets = widths - torch.cat([c.blank for c in cuts])
+        widest = min(round_up(int(widths.max()), self.shapes.multiple), self.positions)
+        order = widths.argsort()
+        pairs = [corrupt_codes(codes, self.send(torch.stack(c)), widest) for codes, c in zip(self.codes, cuts, strict=True)]
+        x, y = (torch.cat(blocks)[self.send(order)] for blocks in zip(*pairs, strict=True))  # (B, widest)
+        return Batch(split(x, y, widths[order], targets[order], self.shapes), len(order), len(order) * self.positions)
+
+    def send(self, tensor: Tensor) -> Tensor:
+        """The tensor on the device, without waiting for it."""
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor.to(self.device)
+
+    def load(self, num_workers: int, pin_memory: bool) -> Iterable[Batch]:
+        """All batches in order; there is no work for other processes."""
+        return (self[step] for step in range(len(self)))
+
+
+def corrupt_codes(codes: Tensor, cuts: Cuts | Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Inputs and targets (B, width) of the cuts, each (B,): `corrupt`, as index arithmetic on a whole batch."""
+    begin, length, start, span, blank = (column[:, None] for column in cuts)  # (B, 1)
+    at = torch.arange(width + 1, device=codes.device)  # positions in the corrupted string
+    end = length - span + 1  # (B, 1) where the second MASK stands
+    # prefix, then the suffix from behind the span, then the span
+    source = torch.where(at < start, at, torch.where(at < end, at - 1 + span, at - end - 1 + start))  # (B, width + 1)
+    block = codes[(begin + source).clamp(0, len(codes) - 1)].long()
+    block = block.masked_fill((at == start) | (at == end), MASK).masked_fill(at > length + 1, PAD)
+    return block[:, :-1], block[:, 1:].masked_fill(at[:-1] < blank, PAD)
+
+
+def split(x: Tensor, y: Tensor, widths: Tensor, targets: Tensor, shapes: Shapes) -> list[Part]:
+    """Cut rows that are sorted by width (B,) into parts and take the columns behind the widest of each away.
+
+    A causal model's loss and gradient are the same, each part's weighted by its share. `targets` (B,) counts those with
+    a loss.
+    """
+    total = int(targets.sum())
+    parts = []
+    for rows in torch.arange(len(x)).chunk(max(1, round(total / shapes.part_tokens))):
+        first, last = int(rows[0]), int(rows[-1])
+        width = min(round_up(int(widths[last]), shapes.multiple), x.size(1))
+        if n := int(targets[first : last + 1].sum()):
+            parts.append(Part(x[first : last + 1, :width], y[first : last + 1, :width], n / total))
+    return parts or [Part(x, y, 1.0)]
+
+
+def round_up(number: int, multiple: int) -> int:
+    """The least multiple that is no less than the number."""
+    return -(-number // multiple) * multiple

@@ -1,0 +1,183 @@
+"""A text as numbers: a small integer for each character, and where each document begins.
+
+The text is read in pieces and never held as one string. A large file leaves its codes beside it (`wiki.txt.codes`,
+with the card `wiki.txt.codes.json`); from then on they are mapped into memory, so that its size costs no time.
+"""
+
+import codecs
+import io
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from files import UserError, blaming, file_sha256, read_card, sha256, write_card, written_whole
+
+PAD_CHAR = "\u25a1"  # □ fills up to the block's end; code 0
+MASK_CHAR = "\u2047"  # ⁇ marks the cut and what was cut out, the answer's beginning and its end; code 1
+PIECE = 1 << 22  # bytes or characters taken at a time
+CACHE_FROM = 1 << 24  # bytes; the codes of smaller files are not kept: they are made in a second
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """A text of lines, each of them a document; its vocabulary is PAD, MASK, and its own characters, sorted."""
+
+    characters: list[str]  # the vocabulary: codes are indices into it
+    codes: Tensor  # (n_characters,) uint8, int16 or int32, the smallest that holds them
+    starts: Tensor  # (n_documents + 1,) int64; document i ends before the newline at starts[i + 1] - 1
+    sha256: str  # of the text's bytes
+
+    def spans(self, documents: Tensor) -> tuple[Tensor, Tensor]:
+        """Where each of the documents (B,) begins, and how many characters it has."""
+        begins = self.starts[documents]
+        return begins, self.starts[documents + 1] - 1 - begins
+
+
+class Documents(Sequence[str]):
+    """The documents of an encoded text, each spelt out when it is asked for: `text.split("\\n")`, without the list."""
+
+    def __init__(self, text: EncodedText) -> None:
+        self.text = text
+
+    def __len__(self) -> int:
+        return len(self.text.starts) - 1
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"document {index} of {len(self)}")
+        begin, length = (int(n) for n in self.text.spans(torch.tensor(index % len(self))))
+        return "".join(self.text.characters[code] for code in self.text.codes[begin : begin + length].tolist())
+
+
+# ---------------------------------------------------------------- from text to codes
+
+
+def encode_text(text: str) -> EncodedText:
+    """Encode a text that is in memory. Raises UserError where it holds one of the two sentinels."""
+
+    def pieces() -> Iterator[str]:
+        return (text[first : first + PIECE] for first in range(0, len(text), PIECE))
+
+    characters = vocabulary(pieces())
+    codes, starts = zip(*encode_pieces(pieces(), characters), strict=True)
+    return EncodedText(characters, torch.cat(codes), torch.cat(starts), sha256(text))
+
+
+def encode_file(path: str | Path) -> EncodedText:
+    """Encode a UTF-8 file, any line endings read as newlines and a byte order mark dropped; a large one by its cache.
+
+    Raises UserError where the file can't be read, is empty or no UTF-8, or holds one of the two sentinels.
+    """
+    path = Path(path)
+    try:
+        text_hash, stat = file_sha256(path), path.stat()
+    except OSError as error:
+        raise UserError(f"can't read {path}: {error.strerror or error}") from None
+    key = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": text_hash}
+    cached = stat.st_size >= CACHE_FROM
+    if cached and (text := read_cache(path, key)):
+        return text
+    with tqdm(total=2 * stat.st_size, unit="B", unit_scale=True, desc=f"encoding {path.name}", delay=2, leave=False) as bar:
+        with blaming(path):
+            characters = vocabulary(read_pieces(path, bar))
+        if all(character.isspace() for character in characters[2:]):
+            raise UserError(f"{path} is empty")
+        pieces = encode_pieces(read_pieces(path, bar), characters)
+        if cached:
+            with suppress(OSError, UserError):  # a folder that can't be written, a full disk: do without
+                write_cache(path, key, characters, pieces)
+            if text := read_cache(path, key):
+                return text
+            pieces = encode_pieces(read_pieces(path, bar), characters)
+        codes, starts = zip(*pieces, strict=True)
+    return EncodedText(characters, torch.cat(codes), torch.cat(starts), text_hash)
+
+
+def read_pieces(path: Path, bar: tqdm) -> Iterator[str]:
+    """The text of a file, piece by piece. Raises UserError where it is no UTF-8."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")(), translate=True)
+    with path.open("rb") as file:
+        ended = False
+        while not ended:
+            piece = file.read(PIECE)
+            ended = not piece
+            try:
+                yield decoder.decode(piece, final=ended)
+            except UnicodeDecodeError as error:
+                position = file.tell() - len(error.object) + error.start
+                raise UserError(f"byte {position} is not UTF-8: save it as UTF-8 text") from None
+            bar.update(len(piece))
+
+
+def code_points(text: str) -> Tensor:
+    """(len(text),) the Unicode numbers of the characters, int32."""
+    buffer = bytearray(text.encode(f"utf-32-{sys.byteorder[0]}e", errors="surrogatepass"))
+    return torch.frombuffer(buffer, dtype=torch.int32) if buffer else torch.empty(0, dtype=torch.int32)
+
+
+def vocabulary(pieces: Iterable[str]) -> list[str]:
+    """PAD, MASK, and the characters of the text, sorted. Raises UserError, by line, where the text holds PAD or MASK."""
+    seen = torch.zeros(sys.maxunicode + 1, dtype=torch.bool)
+    line = 1
+    for piece in pieces:
+        seen[code_points(piece).long()] = True
+        for sentinel in (PAD_CHAR, MASK_CHAR):
+            if seen[ord(sentinel)]:
+                line += piece[: piece.index(sentinel)].count("\n")
+                raise UserError(f"line {line} of the corpus holds {sentinel!r}, which marks masks and padding: take it out")
+        line += piece.count("\n")
+    return [PAD_CHAR, MASK_CHAR, *map(chr, seen.nonzero().flatten().tolist())]
+
+
+def encode_pieces(pieces: Iterable[str], characters: Sequence[str]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Piece by piece, the codes and the document starts, which join to those of an EncodedText."""
+    sizes = {torch.uint8: 1 << 8, torch.int16: 1 << 15, torch.int32: 1 << 31}
+    table = torch.zeros(sys.maxunicode + 1, dtype=next(dtype for dtype, size in sizes.items() if len(characters) <= size))
+    table[code_points("".join(characters)).long()] = torch.arange(len(characters)).to(table.dtype)
+    done = 0
+    yield table[:0], torch.tensor([0])  # the first document begins at 0,
+    for piece in pieces:
+        points = code_points(piece).long()
+        yield table[points], (points == ord("\n")).nonzero().flatten() + done + 1  # each other one after a newline
+        done += len(points)
+    yield table[:0], torch.tensor([done + 1])  # and the last ends at the end, as if a newline followed
+
+
+# ---------------------------------------------------------------- the cache
+
+
+def cache_path(path: Path) -> Path:
+    """Where the codes of a file are kept."""
+    return path.with_name(path.name + ".codes")
+
+
+def write_cache(path: Path, key: dict[str, int | str], characters: Sequence[str], pieces: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Keep the codes of the file at `path`, then its starts, with a card."""
+    with written_whole(cache_path(path)) as temporary, temporary.open("wb") as file:
+        starts = []
+        for codes, more_starts in pieces:
+            file.write(codes.numpy())
+            starts.append(more_starts)
+        n_bytes = file.tell()
+        file.write(bytes(-n_bytes % 8))  # int64 begin at multiples of 8
+        file.write(torch.cat(starts).numpy())
+    write_card(cache_path(path), key | {"characters": "".join(characters), "dtype": str(codes.dtype), "n_bytes": n_bytes})
+
+
+def read_cache(path: Path, key: dict[str, int | str]) -> EncodedText | None:
+    """The cache of the file at `path`, mapped into memory; None where there is none, or it is of another text or damaged."""
+    card = read_card(cache_path(path))
+    if not card or any(card.get(name) != value for name, value in key.items()):
+        return None
+    memory = torch.from_file(str(cache_path(path)), size=cache_path(path).stat().st_size, dtype=torch.uint8)
+    codes = memory[: card["n_bytes"]].view(getattr(torch, card["dtype"].removeprefix("torch.")))
+    starts = memory[card["n_bytes"] + -card["n_bytes"] % 8 :].view(torch.int64)
+    return EncodedText(list(card["characters"]), codes, starts, str(key["sha256"]))

@@ -1,0 +1,131 @@
+"""Answering many questions at once: greedy decoding that reads each character once.
+
+What attention looks back at, keys and values, is kept; a step then computes the newest position of each row alone. The
+wiring of the blocks is written a second time here, for positions instead of sequences, and tested equal to model.py's.
+
+Shapes: B rows, t new positions, T all positions, m latents, C width, H heads, D = C/H.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from attention import Attention, SynthesizerAttention
+from model import GPT, Block
+
+
+class Memory:
+    """The keys and values of one attention layer, (B, H, T, D), filled in as positions become known."""
+
+    def __init__(self, layer: Attention, n_rows: int, n_positions: int) -> None:
+        self.layer = layer
+        weight = layer.value.weight
+        shape = (n_rows, layer.n_head, n_positions, weight.size(0) // layer.n_head)
+        self.keys, self.values = weight.new_zeros(shape), weight.new_zeros(shape)
+
+    def write(self, x: Tensor, at: Tensor) -> None:
+        """Fill in the positions `at` (B, t) from their inputs x (B, t, C)."""
+        rows = torch.arange(len(x), device=x.device)[:, None]  # (B, 1)
+        self.values[rows, :, at] = self.layer.split_heads(self.layer.value(x)).transpose(1, 2)  # (B, t, H, D)
+        if not isinstance(self.layer, SynthesizerAttention):
+            self.keys[rows, :, at] = self.layer.split_heads(self.layer.key(x)).transpose(1, 2)
+
+    def read(self, x: Tensor, at: Tensor) -> Tensor:
+        """What the layer gives (B, t, C) for queries x (B, t, C), each of which sees the positions 0 ... at (B, t)."""
+        layer, seen = self.layer, int(at.max()) + 1
+        if isinstance(layer, SynthesizerAttention):
+            scores = layer.split_heads(layer.w1(x)).relu() @ layer.w2[:, :seen] + layer.b2[:seen]  # (B, H, t, seen)
+        else:
+            queries = layer.split_heads(layer.query(x))  # (B, H, t, D)
+            scores = queries @ self.keys[:, :, :seen].transpose(2, 3) / math.sqrt(queries.size(-1))  # (B, H, t, seen)
+        unseen = torch.arange(seen, device=x.device) > at[:, None, :, None]  # (B, 1, t, seen)
+        weights = scores.masked_fill(unseen, -math.inf).softmax(dim=-1)
+        return layer.join_heads(weights @ self.values[:, :, :seen])
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all other rows."""
+        self.keys, self.values = self.keys[rows], self.values[rows]
+
+
+class Decoder:
+    """A model that remembers B rows of positions: `forward` for those that are new, in any order of rows."""
+
+    def __init__(self, model: GPT, n_rows: int, n_positions: int) -> None:
+        self.model = model
+        layers = [module for module in model.modules() if isinstance(module, Attention)]
+        self.memories = {layer: Memory(layer, n_rows, n_positions) for layer in layers}
+
+    def forward(self, idx: Tensor, at: Tensor) -> Tensor:
+        """What the head reads (B, t, C) at the positions `at` (B, t), where the characters are idx (B, t).
+
+        Earlier positions must be known already or be among these; those of a row that lie behind what it asks for may
+        be anything, and are overwritten when their turn comes.
+        """
+        model = self.model
+        x = model.tok_emb(idx) + model.pos_emb[0, at]  # (B, t, C)
+        if not model.config.perceiver:
+            for block in model.blocks:
+                x = self.block(block, x, at)
+            return model.ln_f(x)
+        # latents see what their positions see; behind the last latent, it is made again, the same, and seen
+        latent = at.clamp(max=model.config.bottleneck_dim - 1)  # (B, t)
+        y = self.cross(model.down_block, x, model.down_block.ln1(model.down_block.C[0, latent]), at, latent)
+        for block in model.blocks:
+            y = self.block(block, y, latent)
+        return model.ln_f(self.cross(model.up_block, model.up_block.ln1(y), x, latent, latent))
+
+    def block(self, block: Block, x: Tensor, at: Tensor) -> Tensor:
+        """Block.forward for the positions `at` (B, t): (B, t, C) -> (B, t, C)"""
+        normal = block.ln1(x)
+        h = x + self.attend(block.attn, normal, normal, at, at)
+        return h + block.mlp(block.ln2(h))
+
+    def cross(self, block: Block, x_kv: Tensor, x_q: Tensor, at_kv: Tensor, at_q: Tensor) -> Tensor:
+        """The same for the perceiver's two ends: (B, t, C) at at_kv, (B, t, C) that see 0 ... at_q -> (B, t, C)"""
+        h = self.attend(block.attn, x_kv, x_q, at_kv, at_q)
+        return h + block.mlp(block.ln2(h))
+
+    def attend(self, layer: Attention, x_kv: Tensor, x_q: Tensor, at_kv: Tensor, at_q: Tensor) -> Tensor:
+        """Remember x_kv, then look up x_q."""
+        self.memories[layer].write(x_kv, at_kv)
+        return self.memories[layer].read(x_q, at_q)
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all other rows."""
+        for memory in self.memories.values():
+            memory.keep(rows)
+
+
+@torch.inference_mode()
+def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> list[list[int]]:
+    """The likeliest continuation of each prompt, up to `end` (left out), `steps` characters, or the block's end."""
+    model.eval()
+    device = next(model.parameters()).device
+    longest = max(map(len, prompts))
+    n_positions = min(longest + steps, model.get_block_size())
+    decoder = Decoder(model, len(prompts), n_positions)
+    # filled up on the right: no position looks at what lies behind it
+    idx = torch.tensor([prompt + [0] * (longest - len(prompt)) for prompt in prompts], device=device)  # (B, longest)
+    x = decoder.forward(idx, torch.arange(longest, device=device).expand_as(idx))
+    at = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (B,) of the character to choose
+    x = x[torch.arange(len(prompts), device=device), at - 1]  # (B, C)
+
+    answers: list[list[int]] = [[] for _ in prompts]
+    numbers = torch.arange(len(prompts), device=device)  # (B,) of the prompts that the rows belong to
+    ended = torch.zeros_like(numbers, dtype=torch.bool)
+    for step in range(steps):
+        chosen = model.head(x).argmax(dim=-1)  # (B,)
+        ended |= (chosen == end) | (at == n_positions)
+        going_on = (~ended).nonzero().flatten()
+        for number, character in zip(numbers[going_on].tolist(), chosen[going_on].tolist(), strict=True):
+            answers[number].append(character)
+        if not len(going_on) or step == steps - 1:
+            break
+        if 2 * len(going_on) < len(ended):  # what has ended is dropped when it is most of the work
+            decoder.keep(going_on)
+            numbers, chosen, at, ended = (rows[going_on] for rows in (numbers, chosen, at, ended))
+        x = decoder.forward(chosen[:, None], at[:, None].clamp(max=n_positions - 1))[:, 0]  # (B, C)
+        at = at + ~ended
+    return answers

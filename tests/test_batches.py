@@ -1,0 +1,232 @@
+"""Batches made at once are those made one by one, and their parts together are the batch."""
+
+import collections
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import ConcatDataset, Dataset
+
+from acceleration import Gradients, RecordedGradients
+from batches import Batches, CutBatches, Shapes, corrupt_codes, make_batches
+from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt
+from model import GPT, GPTConfig
+
+CPU = torch.device("cpu")
+TEXT = st.text("abc é", max_size=30)
+VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 40}, "synthesizer": {"synthesizer": True}}
+
+
+def spell(dataset, codes):
+    return "".join(dataset.itos[code] for code in codes.tolist())
+
+
+# ---------------------------------------------------------------- cutting
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_cutting_a_batch_of_codes_is_cutting_each_document(data):
+    documents = data.draw(st.lists(TEXT, min_size=1, max_size=4).filter(any))
+    dataset = CharCorruptionDataset("\n".join(documents), 40)
+    cuts = []
+    for document in documents:
+        length = data.draw(st.integers(0, len(document)))
+        span = data.draw(st.integers(0, length))
+        cuts.append((length, data.draw(st.integers(0, length - span)), span))
+    begins, _ = dataset.text.spans(torch.arange(len(documents)))
+    columns = [begins, *map(torch.tensor, zip(*cuts, strict=True)), torch.zeros_like(begins)]
+    x, y = corrupt_codes(dataset.codes, Cuts(*columns), width=35)
+    for row, (document, cut) in enumerate(zip(documents, cuts, strict=True)):
+        block = corrupt(document, *cut).ljust(36, "□")
+        assert (spell(dataset, x[row]), spell(dataset, y[row])) == (block[:-1], block[1:])
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_questions_come_out_as_the_dataset_has_them(whole):
+    corpus = CharCorruptionDataset("Where was Zoë born?\nÅrhus Al Lima", 32)
+    names = NameDataset(corpus, "Where was Zoë born?\tLima\nWhere was Al born?\tÅrhus\nA?\tAl", whole)
+    x, y = corrupt_codes(names.codes, names.cuts(torch.tensor([2, 0, 1])), 31)
+    for row, index in enumerate((2, 0, 1)):
+        assert torch.equal(x[row], names[index][0]) and torch.equal(y[row], names[index][1])
+
+
+def test_free_cuts_are_distributed_as_the_dataset_s():
+    dataset = CharCorruptionDataset("abcdefghij\nklmnop\nqr", 12, length_draws=2)
+    epochs = 4000
+    at_once, one_by_one = collections.Counter(), collections.Counter()
+    for batch in make_batches(dataset, 3, epochs, seed=0, ignored=0, device=CPU).load(0, False):
+        at_once.update(spell(dataset, torch.cat((x[:1], y))).rstrip("□") for part in batch.parts for x, y in zip(*part[:2], strict=True))
+    torch.manual_seed(0)
+    for _ in range(epochs):
+        examples = [dataset[index] for index in range(3)]
+        one_by_one.update(spell(dataset, torch.cat((x[:1], y))).rstrip("□") for x, y in examples)
+    assert len(at_once) > 80 and at_once.keys() == one_by_one.keys()
+    for string in at_once:  # two counts of the same mean n differ by sqrt(2 n) at one standard deviation
+        assert abs(at_once[string] - one_by_one[string]) < 5 * (at_once[string] + one_by_one[string]) ** 0.5, string
+
+
+# ---------------------------------------------------------------- parts
+
+LINES = [f"Person {i} was born in town {i * i % 17}" + ", and lives there still" * (i % 3) + "." for i in range(40)]
+CORPUS = CharCorruptionDataset("\n".join(LINES), 100)
+NAMES = NameDataset(CORPUS, "\n".join(f"Person {i} and\ttown {i}" for i in range(5, 15)))
+
+
+class OneByOne(Dataset):
+    """Gives no cuts."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        return self.dataset[index]
+
+
+def split_batches(kind, shapes, dataset=None):
+    dataset = dataset or ConcatDataset([CORPUS, NAMES])
+    if kind == "at once":
+        datasets = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
+        return CutBatches(datasets, 32, 3, 0, shapes, CPU)
+    return Batches(OneByOne(dataset), 32, 3, 0, shapes, ignored=0)
+
+
+@pytest.mark.parametrize("kind", ["at once", "one by one"])
+@pytest.mark.parametrize("shapes", [Shapes(200, 1), Shapes(300, 16), Shapes(10**9, 1), Shapes(1, 1)])
+def test_the_parts_hold_all_targets_of_the_batch_and_little_padding(kind, shapes):
+    batches = split_batches(kind, shapes)
+    assert (len(batches), batches.n_examples) == (6, 51 - 1)
+    for step, n_examples in enumerate((32, 18) * 3):
+        parts, n, n_tokens = batches[step]
+        assert n == n_examples == sum(len(part.x) for part in parts) and n_tokens == n * 99
+        total = sum(int((part.y != 0).sum()) for part in parts)
+        for x, y, share in parts:
+            assert x.dtype == y.dtype == torch.int64 and x.shape == y.shape and x.size(1) <= 99
+            assert x.size(1) % shapes.multiple == 0 or x.size(1) == 99
+            assert torch.equal(x[:, 1:][y[:, :-1] != 0], y[:, :-1][y[:, :-1] != 0])
+            assert share == pytest.approx(int((y != 0).sum()) / total)
+            width = int((y != 0).nonzero()[:, 1].max()) + 1
+            assert width <= x.size(1) < width + shapes.multiple
+        if shapes == Shapes(200, 1):
+            assert total / sum(part.y.numel() for part in parts) > 0.7  # of the full block it is below a half
+            assert total / n_tokens < 0.5
+
+
+@pytest.mark.parametrize("kind", ["at once", "one by one"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_parts_gradients_add_up_to_that_of_the_padded_batch(kind, variant):
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=16, **VARIANTS[variant])).double().eval()
+    batch = split_batches(kind, Shapes(200, 1))[0]
+    assert len({part.x.size(1) for part in batch.parts}) > 3
+
+    model.zero_grad()
+    x, y = (torch.cat([torch.nn.functional.pad(part[i], (0, 99 - part.x.size(1))) for part in batch.parts]) for i in (0, 1))
+    expected_loss = model(x, y)[1]
+    expected_loss.backward()
+    expected = [parameter.grad.clone() for parameter in model.parameters()]
+
+    for gradients in (Gradients(model), RecordedGradients(model)):  # the latter gives up recording where there is no GPU
+        gradients.clear()
+        loss = sum(gradients.add(*part) for part in batch.parts)
+        torch.testing.assert_close(loss, expected_loss.detach())
+        for parameter, gradient in zip(model.parameters(), expected, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_without_recording_training_goes_on_with_one_warning(capsys):
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=1, n_head=2, n_embd=16))
+    gradients = RecordedGradients(model)
+    for part in split_batches("at once", Shapes(200, 1))[0].parts:
+        gradients.add(*part)
+    if not torch.cuda.is_available():
+        assert capsys.readouterr().err.count("warning: no CUDA graphs here") == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_recorded_gradients_are_those_of_the_kernels_one_by_one(variant):
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **VARIANTS[variant])).cuda().eval()
+    batch = CutBatches([CORPUS, NAMES], 32, 3, 0, Shapes(300, 16), torch.device("cuda"))[0]
+
+    def gradients_of(way):
+        way.clear()
+        loss = sum(way.add(*part) for part in batch.parts)
+        return [loss, *(parameter.grad.clone() for parameter in model.parameters())]
+
+    plain = gradients_of(Gradients(model))
+    for way, tolerance in ((RecordedGradients(model), 1e-4), (RecordedGradients(model, bf16=True), 0.05)):
+        for _ in range(3):  # the first time records, later ones replay
+            found = gradients_of(way)
+            assert way.recording_works
+            for a, b in zip(found, plain, strict=True):
+                assert (a - b).norm() <= tolerance * b.norm() + 1e-6
+
+
+# ---------------------------------------------------------------- order
+
+
+class Numbers(Dataset):
+    """Item i is i, with a number from torch's default generator."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        return torch.tensor(index), torch.rand(())
+
+
+def number_batches(seed):
+    """Each step's items and random numbers."""
+    batches = make_batches(Numbers(), 4, epochs=3, seed=seed, ignored=None, device=CPU)
+    return batches, lambda step: batches[step].parts[0][:2]
+
+
+def test_every_epoch_visits_each_item_once_in_an_order_of_its_own():
+    batches, at = number_batches(seed=0)
+    steps = [at(step)[0].tolist() for step in range(len(batches))]
+    assert [len(step) for step in steps] == [4, 4, 2] * 3
+    epochs = [[*steps[first], *steps[first + 1], *steps[first + 2]] for first in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_a_batch_is_a_function_of_seed_and_step_alone():
+    (_, forwards), (_, backwards) = number_batches(seed=5), number_batches(seed=5)
+    torch.manual_seed(1)
+    expected = [forwards(step) for step in range(9)]
+    torch.manual_seed(2)
+    for step in reversed(range(9)):
+        assert all(torch.equal(a, b) for a, b in zip(expected[step], backwards(step), strict=True))
+    draws = torch.cat([numbers for _, numbers in expected])
+    assert len(draws.unique()) == 30
+    _, other = number_batches(seed=6)
+    assert not all(torch.equal(expected[step][0], other(step)[0]) for step in range(3))
+
+
+def test_so_is_a_batch_of_cuts():
+    def strings(seed, steps):
+        batches = CutBatches([CORPUS, NAMES], 16, 3, seed, Shapes(300, 1), CPU)
+        return {step: [spell(CORPUS, x) for part in batches[step].parts for x in part.x] for step in steps}
+
+    torch.manual_seed(1)
+    expected = strings(5, range(12))
+    torch.manual_seed(2)
+    assert strings(5, reversed(range(12))) == expected
+    assert strings(6, range(12)) != expected
+    asked = sorted(string for step in range(4) for string in expected[step] if " and⁇town" in string)
+    assert [string.rstrip("□") for string in asked] == sorted(f"Person {i} and⁇town {i}⁇" for i in range(5, 15))
+
+
+@pytest.mark.parametrize("kind", ["at once", "one by one"])
+def test_drawing_a_batch_leaves_the_default_generator_alone(kind):
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    split_batches(kind, Shapes(300, 1))[2]
+    assert torch.equal(torch.rand(3), expected)

@@ -1,0 +1,77 @@
+"""Cached decoding says what full forward passes say."""
+
+import pytest
+import torch
+
+from dataset import CharCorruptionDataset, NameDataset, encode
+from decoding import Decoder, answer
+from model import GPT, GPTConfig
+from trainer import Trainer, TrainerConfig
+from utils import sample
+
+VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 6}, "synthesizer": {"synthesizer": True}}
+
+
+def sharp_model(variant, block_size=24):
+    """A small random model whose likeliest characters vary and are no near ties."""
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(9, block_size, n_layer=3, n_head=2, n_embd=16, **VARIANTS[variant]))
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.6)
+    return model.eval()
+
+
+def plain_answer(model, prompt, steps, end):
+    """One prompt, every step a forward pass over all of it."""
+    continuation = sample(model, torch.tensor([prompt]), steps)[0, len(prompt) :].tolist()
+    return continuation[: continuation.index(end)] if end in continuation else continuation
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_answers_in_a_batch_equal_those_one_by_one(variant):
+    model = sharp_model(variant, block_size=26)
+    torch.manual_seed(1)
+    prompts = [torch.randint(2, 9, (length,)).tolist() for length in (1, 3, 9, 4, 14, 5, 9, 13)]
+    lengths = set()
+    for end in range(9):
+        expected = [plain_answer(model, prompt, 10, end) for prompt in prompts]
+        assert answer(model, prompts, steps=10, end=end) == expected
+        lengths |= {len(a) for a in expected}
+    assert len(lengths) > 3  # answers that end early are among them, or the test shows little
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_answers_of_a_trained_model_too(variant):
+    people = [f"{name} {n}" for name in ("Ada", "Bo", "Christopher") for n in "abcdefgh"]
+    towns = ["Lima", "Rome", "Saint Paul"]
+    rows = [f"Where was {person} born?\t{towns[len(person + person[-1]) % 3]}" for person in people]
+    corpus = CharCorruptionDataset("\n".join(rows).replace("\t", " "), 48)
+    torch.manual_seed(0)
+    kwargs = VARIANTS[variant] | ({"bottleneck_dim": 46} if variant == "perceiver" else {})  # enough to read the names
+    model = GPT(GPTConfig(corpus.vocab_size, 48, n_layer=3, n_head=2, n_embd=32, **kwargs))
+    Trainer(model, NameDataset(corpus, "\n".join(rows)), None, TrainerConfig(max_epochs=60, batch_size=8, learning_rate=5e-3)).train()
+    prompts = [encode(row.split("\t")[0] + corpus.MASK_CHAR, corpus.stoi).tolist() for row in rows]
+    expected = [plain_answer(model, prompt, 12, end=1) for prompt in prompts]
+    assert answer(model, prompts, 12, end=1) == expected
+    assert len(set(map(tuple, expected))) > 1  # it has learnt to answer
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_positions_may_come_one_by_one_or_many_at_once(variant):
+    model = sharp_model(variant).double()
+    torch.manual_seed(1)
+    idx = torch.randint(0, 9, (3, 20))
+    expected = model(idx)[0]
+    for pieces in ([20], [1] * 20, [4, 1, 7, 8]):
+        decoder, first, found = Decoder(model, 3, 20), 0, []
+        for length in pieces:
+            at = torch.arange(first, first + length).expand(3, -1)
+            found.append(model.head(decoder.forward(idx[:, first : first + length], at)))
+            first += length
+        torch.testing.assert_close(torch.cat(found, dim=1), expected)
+
+
+def test_answers_stop_at_the_end_of_the_block():
+    model = sharp_model("vanilla", block_size=8)
+    assert [len(a) for a in answer(model, [[2] * 5, [2] * 7], steps=32, end=-1)] == [3, 1]
