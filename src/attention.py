@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dropout import Dropout
+
 
 def causal_mask(n_query: int, n_key: int) -> Tensor:
     """(n_query, n_key) of ones where the key index is at most the query index, else zeros."""
@@ -34,8 +36,8 @@ class Attention(nn.Module):
         self.n_head = config.n_head
         self.add_scoring(config)  # first, so that the layer prints as it computes
         self.value = nn.Linear(config.n_embd, config.n_embd)
-        self.attn_drop = nn.Dropout(config.attn_pdrop)
-        self.resid_drop = nn.Dropout(config.resid_pdrop)
+        self.attn_drop = Dropout(config.attn_pdrop)
+        self.resid_drop = Dropout(config.resid_pdrop)
         self.proj = nn.Linear(config.n_embd, config.n_embd)
         mask = causal_mask(config.block_size, config.block_size)
         self.register_buffer("mask", mask[None, None])  # (1, 1, block_size, block_size)
@@ -47,6 +49,13 @@ class Attention(nn.Module):
     def split_heads(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, H, T, D)"""
         return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
+
+    def mix(self, scores: Tensor, v: Tensor) -> Tensor:
+        """softmax(scores_i) V_i for each head i: (B, H, Tq, Tk), (B, H, Tk, D) -> (B, H, Tq, D)"""
+        mask = self.mask[:, :, : scores.size(2), : scores.size(3)]
+        # minus infinity, not a large number: the weight of a masked key is exactly zero
+        weights = scores.masked_fill(mask == 0, -math.inf).softmax(dim=-1)  # (B, H, Tq, Tk)
+        return self.attn_drop(weights) @ v
 
     def join_heads(self, y: Tensor) -> Tensor:
         """proj([Y_1; ...; Y_H]): (B, H, T, D) -> (B, T, C)"""
@@ -66,8 +75,9 @@ class CausalCrossAttention(Attention):
     def forward(self, x_kv: Tensor, x_q: Tensor) -> Tensor:
         """(B, Tk, C), (B, Tq, C) -> (B, Tq, C)"""
         q, k, v = (self.split_heads(x) for x in (self.query(x_q), self.key(x_kv), self.value(x_kv)))  # (B, H, T, D)
-        # its mask is that of this class, for unequal lengths too; its dropout has to be told of evaluation
         p = self.attn_drop.p if self.attn_drop.training else 0.0
+        if p and q.is_cpu:  # the equation; what follows computes the same, but drops slowly on a CPU
+            return self.join_heads(self.mix((q / math.sqrt(q.size(-1))) @ k.transpose(-2, -1), v))
         return self.join_heads(F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True))
 
 
@@ -97,6 +107,4 @@ class SynthesizerAttention(Attention):
         T = x.size(1)
         hidden = self.split_heads(self.w1(x)).relu()  # (B, H, T, D)
         scores = hidden @ self.w2[:, :T] + self.b2[:T]  # (B, H, T, T)
-        # minus infinity, not a large number: the weight of a masked key is exactly zero
-        weights = scores.masked_fill(self.mask[:, :, :T, :T] == 0, -math.inf).softmax(dim=-1)
-        return self.join_heads(self.attn_drop(weights) @ self.split_heads(self.value(x)))
+        return self.join_heads(self.mix(scores, self.split_heads(self.value(x))))

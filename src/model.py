@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attention import Attention, CausalCrossAttention, CausalSelfAttention, SynthesizerAttention
+from dropout import Dropout
 from files import UserError
 
 VARIANTS = ("vanilla", "perceiver", "synthesizer")
@@ -65,7 +66,7 @@ class Block(nn.Module):
             nn.Linear(config.n_embd, 4 * config.n_embd),
             nn.GELU(),
             nn.Linear(4 * config.n_embd, config.n_embd),
-            nn.Dropout(config.resid_pdrop),
+            Dropout(config.resid_pdrop),
         )
 
     def choose_attention(self, config: Any) -> type[Attention]:
@@ -119,7 +120,7 @@ class GPT(nn.Module):
         self.config = config = GPTConfig.of(config)
         self.tok_emb = nn.Embedding(config.vocab_size, config.n_embd)
         self.pos_emb = nn.Parameter(torch.zeros(1, config.block_size, config.n_embd))
-        self.drop = nn.Dropout(config.embd_pdrop)
+        self.drop = Dropout(config.embd_pdrop)
         if config.perceiver:
             inner = replace(config, block_size=config.bottleneck_dim)
             self.down_block = DownProjectBlock(config)

@@ -49,7 +49,7 @@ class TrainerConfig:
     num_workers: int = 0  # processes that prepare batches, where the dataset makes its examples one by one
     seed: int = 0
     device: str = "auto"
-    plain: bool = False  # on a GPU too, kernel by kernel in float32
+    plain: bool = False  # compute gradients kernel by kernel in float32, whatever the device
     writer: "SummaryWriter | None" = None  # gets train/loss and train/lr
 
 
@@ -158,8 +158,7 @@ class Trainer:
         """One step at AdamW's `rate`; the loss before it, still on the device."""
         self.model.train()
         self.tokens += batch.n_tokens
-        self.gradients.clear()
-        loss = torch.stack([self.gradients.add(*part) for part in batch.parts]).sum()
+        loss = self.gradients.compute(batch.parts)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_norm_clip)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:

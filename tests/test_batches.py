@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import ConcatDataset, Dataset
 
-from acceleration import Gradients, RecordedGradients
+from acceleration import Gradients, RecordedGradients, ThreadedGradients
 from batches import Batches, CutBatches, Shapes, corrupt_codes, make_batches
 from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt
 from model import GPT, GPTConfig
@@ -130,9 +130,9 @@ def test_the_parts_gradients_add_up_to_that_of_the_padded_batch(kind, variant):
     expected_loss.backward()
     expected = [parameter.grad.clone() for parameter in model.parameters()]
 
-    for gradients in (Gradients(model), RecordedGradients(model)):  # the latter gives up recording where there is no GPU
-        gradients.clear()
-        loss = sum(gradients.add(*part) for part in batch.parts)
+    # the last one gives up recording where there is no GPU
+    for gradients in (Gradients(model), ThreadedGradients(model), RecordedGradients(model)):
+        loss = gradients.compute(batch.parts)
         torch.testing.assert_close(loss, expected_loss.detach())
         for parameter, gradient in zip(model.parameters(), expected, strict=True):
             torch.testing.assert_close(parameter.grad, gradient)
@@ -141,10 +141,9 @@ def test_the_parts_gradients_add_up_to_that_of_the_padded_batch(kind, variant):
 def test_without_recording_training_goes_on_with_one_warning(capsys):
     model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=1, n_head=2, n_embd=16))
     gradients = RecordedGradients(model)
-    for part in split_batches("at once", Shapes(200, 1))[0].parts:
-        gradients.add(*part)
+    gradients.compute(split_batches("at once", Shapes(200, 1))[0].parts)
     if not torch.cuda.is_available():
-        assert capsys.readouterr().err.count("warning: no CUDA graphs here") == 1
+        assert capsys.readouterr().err.count("warning: training goes on without CUDA graphs") == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -155,8 +154,7 @@ def test_recorded_gradients_are_those_of_the_kernels_one_by_one(variant):
     batch = CutBatches([CORPUS, NAMES], 32, 3, 0, Shapes(300, 16), torch.device("cuda"))[0]
 
     def gradients_of(way):
-        way.clear()
-        loss = sum(way.add(*part) for part in batch.parts)
+        loss = way.compute(batch.parts)
         return [loss, *(parameter.grad.clone() for parameter in model.parameters())]
 
     plain = gradients_of(Gradients(model))

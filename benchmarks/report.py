@@ -1,0 +1,78 @@
+"""What all benchmarks share: measuring in turns, naming the machine, a table, and a JSON file."""
+
+import json
+import os
+import platform
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+from files import Parser, number, written_whole
+
+
+def parser_of(description: str) -> Parser:
+    """A command line with the flags that all benchmarks take."""
+    parser = Parser(description=description)
+    parser.add_argument("--rounds", type=number(int, 1), default=3, help="how often all are measured, in turns (default 3)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures here too")
+    return parser
+
+
+def seconds(work: Callable[[], object], device: torch.device | None = None) -> float:
+    """How long the work takes, on the device to its end."""
+    started = time.perf_counter()
+    work()
+    if device is not None and device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+def in_turns(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """The seconds of each contender in each round. On a noisy machine, compare within rounds alone."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, measure in contenders.items():
+            times[name].append(measure())
+    return times
+
+
+def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
+    """How many times as fast the latter is: the median over the rounds."""
+    return median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+def machine(device: torch.device | None = None) -> str:
+    """What was measured on."""
+    if device is not None and device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        cpuinfo = Path("/proc/cpuinfo")
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+        models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+        name = f"{models[0] if models else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return f"{name}, PyTorch {torch.__version__}, Python {platform.python_version()}, {platform.system()}"
+
+
+def finish(args: Namespace, rows: Sequence[Mapping[str, Any]], device: torch.device | None = None) -> None:
+    """Print the rows as a table under the machine's name, and write them where `--json` says."""
+    print(machine(device))
+    names = list(rows[0])
+    cells = [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    for line in (names, *cells):
+        print(
+            "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        )
+    if args.json:
+        arguments = {name: value for name, value in vars(args).items() if name != "json"}
+        content = {"machine": machine(device), "arguments": arguments, "rows": list(rows)}
+        with written_whole(args.json) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
