@@ -7,9 +7,7 @@ forward passes each. The benchmarks measure against this, and the tests compare 
 
 import math
 import random
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +15,6 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from attention import CausalCrossAttention, CausalSelfAttention
 from dataset import CharCorruptionDataset, corrupt, encode
 from dropout import Dropout

@@ -11,11 +11,14 @@ import importlib.util
 import logging
 import sys
 import tempfile
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 from torch import nn
+
+from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
 from arguments import VARIANTS
 from batches import CutBatches, Shapes
@@ -24,7 +27,6 @@ from files import number, run_reporting_errors
 from model import GPT, GPTConfig
 from plain import PlainTrainer
 from recipes import RECIPES
-from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 from trainer import Trainer, TrainerConfig, pick_device
 
 HANDOUT = RECIPES["handout"]
@@ -35,6 +37,12 @@ def make_model(corpus: CharCorruptionDataset, variant: str) -> GPT:
     torch.manual_seed(0)
     perceiver, synthesizer = variant == "perceiver", variant == "synthesizer"
     return GPT(GPTConfig(corpus.vocab_size, 128, perceiver=perceiver, bottleneck_dim=64 if perceiver else None, synthesizer=synthesizer))
+
+
+def make_trainer(path: str | Path) -> Trainer:
+    """The handout's pretraining of a vanilla model on a corpus, on the CPU."""
+    corpus = CharCorruptionDataset.from_file(path, HANDOUT.block_size)
+    return Trainer(make_model(corpus, "vanilla"), corpus, None, TrainerConfig(batch_size=HANDOUT.pretrain_batch_size, device="cpu"))
 
 
 def make_peer(corpus: CharCorruptionDataset, config: TrainerConfig, device: torch.device) -> Any:

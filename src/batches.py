@@ -152,7 +152,7 @@ def split(x: Tensor, y: Tensor, widths: Tensor, targets: Tensor, shapes: Shapes)
     """
     total = int(targets.sum())
     parts = []
-    for rows in torch.arange(len(x)).chunk(max(1, round(total / shapes.part_tokens))):
+    for rows in torch.arange(len(x)).tensor_split(min(len(x), max(1, round(total / shapes.part_tokens)))):
         first, last = int(rows[0]), int(rows[-1])
         width = min(round_up(int(widths[last]), shapes.multiple), x.size(1))
         if n := int(targets[first : last + 1].sum()):

@@ -80,7 +80,7 @@ def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim
         else:
             (biases if name.endswith("bias") else others).append(parameter)
     groups = [{"params": others, "weight_decay": config.weight_decay}, {"params": biases, "weight_decay": 0.0}]
-    fused = next(model.parameters()).is_cuda
+    fused = next(model.parameters()).device.type in ("cpu", "cuda")  # where it is the fastest, and there is one
     optimizers = [torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)]
     if matrices:
         optimizers.append(torch.optim.Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay))

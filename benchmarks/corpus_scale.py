@@ -1,0 +1,108 @@
+"""What the size of a corpus costs: the first start, the second, memory, and speed.
+
+    python benchmarks/corpus_scale.py                                  (three million people: minutes, 1 GB of disk)
+    python benchmarks/corpus_scale.py --people 3000 30000
+
+The corpora are made by make_corpus.py, in a temporary folder or, to be found again, in `--folder`. Each start is a
+process of its own that does what `run.py pretrain` does up to the end of its first step.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from report import finish, parser_of, seconds
+
+from files import UserError, number, run_reporting_errors
+from make_corpus import write_world
+
+STEPS = 10  # of 128 examples, for each measurement of speed
+
+
+def start(path: Path) -> tuple[float, float]:
+    """Seconds to the end of the first step, and MB of memory beside that of torch, of a process that begins now."""
+    command = [sys.executable, __file__, "--start", str(path)]
+    started = time.time()
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode:
+        raise UserError(f"the start on {path} failed: {done.stderr.strip().splitlines()[-1]}")
+    result = json.loads(done.stdout.splitlines()[-1])
+    return result["ended"] - started, result["megabytes"]
+
+
+def started(path: str) -> None:
+    """What the process does."""
+    import torch
+
+    def resident() -> float:
+        """MB at most so far. Linux counts a parent's in ru_maxrss, so ask /proc where there is one."""
+        status = Path("/proc/self/status")
+        if status.exists():
+            lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+            return int(lines["VmHWM"].split()[0]) * 1024 / 1e6
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS: bytes
+
+    torch_alone = resident()
+    import torch.utils.tensorboard  # noqa: F401
+
+    import run  # noqa: F401
+    from train_speed import make_trainer
+
+    trainer = make_trainer(path)
+    trainer.train_step(trainer.batches(trainer.train_dataset, epochs=1)[0], rate=1e-3)
+    print(json.dumps({"ended": time.time(), "megabytes": resident() - torch_alone}))
+
+
+def main() -> None:
+    """Make the corpora, start on them, and train on them in turns."""
+    parser = parser_of("Time starts and steps on a small and a large corpus.")
+    parser.add_argument("--people", type=number(int, 10), nargs="+", default=[3000, 3_000_000], help="sizes (default 3000 3000000)")
+    parser.add_argument("--folder", help="keep the corpora here")
+    parser.add_argument("--start", metavar="FILE", help="start on this corpus and say what it took; for the benchmark's own use")
+    args = parser.parse_args()
+    if args.start:
+        started(args.start)
+        return
+    from train_speed import make_trainer
+
+    with tempfile.TemporaryDirectory() as temporary:
+        rows, trainers = [], []
+        for n_people in args.people:
+            folder = Path(args.folder or temporary, str(n_people))
+            path = folder / "wiki.txt"
+            if not path.exists():
+                folder.mkdir(parents=True)
+                write_world(n_people, seed=0, out=folder)
+            for cache in folder.glob("wiki.txt.codes*"):
+                cache.unlink()
+            first, _ = start(path)
+            again = [start(path) for _ in range(args.rounds)]
+            rows.append(
+                {
+                    "people": n_people,
+                    "MB": path.stat().st_size / 1e6,
+                    "first start, s": first,
+                    "second start, s": median(s for s, _ in again),
+                    "memory beside torch, MB": max(mb for _, mb in again),
+                }
+            )
+            trainers.append(make_trainer(path))
+        batches = [trainer.batches(trainer.train_dataset, epochs=10_000) for trainer in trainers]
+        times: list[list[float]] = [[] for _ in trainers]
+        for turn in range(args.rounds + 1):
+            for trainer, of_trainer, its_times in zip(trainers, batches, times, strict=True):
+                steps = range(turn * STEPS, (turn + 1) * STEPS)
+                its_times.append(seconds(lambda: [trainer.train_step(of_trainer[step], rate=1e-3) for step in steps]))  # noqa: B023
+        for row, its_times in zip(rows, times, strict=True):
+            row["examples/s"] = STEPS * 128 / median(its_times[1:])
+            row["speed against the first"] = median(a / b for a, b in zip(times[0][1:], its_times[1:], strict=True))
+        finish(args, rows)
+
+
+if __name__ == "__main__":
+    sys.exit(run_reporting_errors(main))

@@ -1,0 +1,79 @@
+"""The benchmarks run, and what they compare with computes the same."""
+
+import json
+import sys
+
+import attention_cost
+import corpus_scale
+import evaluate_speed
+import pytest
+import torch
+
+import train_speed
+from dataset import CharCorruptionDataset
+from model import GPT, GPTConfig
+from plain import PlainTrainer, make_plain
+from trainer import Trainer, TrainerConfig
+
+VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 8}, "synthesizer": {"synthesizer": True}}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_plain_twin_computes_the_same(variant):
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(9, 24, n_layer=3, n_head=2, n_embd=16, **VARIANTS[variant])).double().eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    idx = torch.randint(0, 9, (4, 23))
+    expected, loss = model(idx, idx)
+    logits, plain_loss = make_plain(model)(idx, idx)
+    torch.testing.assert_close(logits, expected)
+    torch.testing.assert_close(plain_loss, loss)
+
+
+def test_the_plain_twin_trains_alike():
+    """Other random cuts of the same texts, so the losses are alike and not the same."""
+    corpus = CharCorruptionDataset("\n".join(f"Person {i} was born in town {i % 7}." for i in range(32)), 48)
+    config = TrainerConfig(max_epochs=30, batch_size=8, learning_rate=2e-3, device="cpu")
+    models = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        models.append(GPT(GPTConfig(corpus.vocab_size, 48, n_layer=2, n_head=2, n_embd=32)))
+    trainer, twin = Trainer(models[0], corpus, None, config), PlainTrainer(models[1], corpus, config, torch.device("cpu"))
+    trainer.train()
+    losses = [loss for _ in range(30) for loss in twin.train()]
+    assert losses[0] > 3 and trainer.loss < 2
+    assert sum(losses[-10:]) / 10 == pytest.approx(trainer.loss, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "arguments", "columns"),
+    [
+        (train_speed, ["--documents", "6", "--device", "cpu"], {"examples/s", "times as fast as the twin"}),
+        (train_speed, ["--documents", "6", "--device", "cpu", "--variant", "perceiver"], {"s per epoch"}),
+        (evaluate_speed, ["--questions", "2", "--epochs", "0", "--device", "cpu"], {"times as fast as one by one"}),
+        (corpus_scale, ["--people", "10"], {"second start, s", "memory beside torch, MB", "speed against the first"}),
+        (attention_cost, ["--lengths", "16", "--bottlenecks", "4", "8", "32", "--device", "cpu"], {"scores by theory", "project, MB"}),
+    ],
+)
+def test_a_benchmark_prints_a_table_and_writes_json(benchmark, arguments, columns, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmark", *arguments, "--rounds", "1", "--json", str(tmp_path / "out.json")])
+    benchmark.main()
+    content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    printed = capsys.readouterr().out
+    assert columns <= content["rows"][0].keys() and all(column in printed for column in columns)
+    assert content["machine"] in printed and content["arguments"]["rounds"] == 1
+    figures = [value for row in content["rows"] for value in row.values() if isinstance(value, float)]
+    assert figures and all(value > 0 for value in figures)
+
+
+def test_theory_counts_scores_and_the_plain_layers_keep_as_many():
+    # by hand: four layers on 32 positions; two of 32 by 8 and two of 8 by 8
+    rows = {}
+    for m in (None, 8):
+        x = torch.randn(1, 32, 256, requires_grad=True)
+        rows[m] = attention_cost.memory_kept(make_plain(attention_cost.Stack(32, m)), x)
+    assert rows[None] > rows[8] > 0
+    # more positions: beside what grows with their number, each layer keeps a matrix of weights for each of 8 heads
+    longer = attention_cost.memory_kept(make_plain(attention_cost.Stack(512, None)), torch.randn(1, 512, 256, requires_grad=True))
+    assert longer - 16 * rows[None] >= 0.9 * 4 * 8 * 4 * (512**2 - 16 * 32**2) / 1e6
