@@ -51,6 +51,13 @@ class Stack(nn.Module):
         return self.up(self.inner(self.down(x, x[:, : self.bottleneck])), x)
 
 
+def scores_by_theory(length: int, bottleneck: int | None) -> int:
+    """How many scores the handouts count for one head."""
+    if bottleneck is None:
+        return LAYERS * length**2
+    return 2 * length * bottleneck + (LAYERS - 2) * bottleneck**2
+
+
 def memory_kept(model: nn.Module, x: Tensor) -> float:
     """MB that the forward pass keeps for the backward pass, parameters apart."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
@@ -87,8 +94,7 @@ def main() -> None:
     for length in args.lengths:
         x = torch.randn(1, length, 256, device=device, requires_grad=True)
         for m in [None, *(m for m in args.bottlenecks if m < length)]:
-            scores = LAYERS * length**2 if m is None else 2 * length * m + (LAYERS - 2) * m**2
-            row: dict[str, Any] = {"length": length, "bottleneck": m or "none", "scores by theory": scores}
+            row: dict[str, Any] = {"length": length, "bottleneck": m or "none", "scores by theory": scores_by_theory(length, m)}
             for name, change in (("equation", make_plain), ("project", lambda model: model)):
                 model = change(Stack(length, m).to(device))
                 work = passes(model, x)

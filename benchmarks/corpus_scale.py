@@ -8,7 +8,6 @@ process of its own that does what `run.py pretrain` does up to the end of its fi
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,18 +23,18 @@ from make_corpus import write_world
 STEPS = 10  # of 128 examples, for each measurement of speed
 
 
-def start(path: Path) -> tuple[float, float]:
+def time_start(path: Path) -> tuple[float, float]:
     """Seconds to the end of the first step, and MB of memory beside that of torch, of a process that begins now."""
     command = [sys.executable, __file__, "--start", str(path)]
-    started = time.time()
+    began = time.time()
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
-        raise UserError(f"the start on {path} failed: {done.stderr.strip().splitlines()[-1]}")
+        raise UserError(f"the start on {path} failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}")
     result = json.loads(done.stdout.splitlines()[-1])
-    return result["ended"] - started, result["megabytes"]
+    return result["ended"] - began, result["megabytes"]
 
 
-def started(path: str) -> None:
+def start_here(path: str) -> None:
     """What the process does."""
     import torch
 
@@ -45,6 +44,8 @@ def started(path: str) -> None:
         if status.exists():
             lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
             return int(lines["VmHWM"].split()[0]) * 1024 / 1e6
+        import resource  # which Windows lacks
+
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS: bytes
 
     torch_alone = resident()
@@ -66,7 +67,7 @@ def main() -> None:
     parser.add_argument("--start", metavar="FILE", help="start on this corpus and say what it took; for the benchmark's own use")
     args = parser.parse_args()
     if args.start:
-        started(args.start)
+        start_here(args.start)
         return
     from train_speed import make_trainer
 
@@ -80,8 +81,8 @@ def main() -> None:
                 write_world(n_people, seed=0, out=folder)
             for cache in folder.glob("wiki.txt.codes*"):
                 cache.unlink()
-            first, _ = start(path)
-            again = [start(path) for _ in range(args.rounds)]
+            first, _ = time_start(path)
+            again = [time_start(path) for _ in range(args.rounds)]
             rows.append(
                 {
                     "people": n_people,

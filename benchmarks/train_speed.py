@@ -20,11 +20,10 @@ from torch import nn
 
 from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
-from arguments import VARIANTS
 from batches import CutBatches, Shapes
 from dataset import CharCorruptionDataset
 from files import number, run_reporting_errors
-from model import GPT, GPTConfig
+from model import GPT, VARIANTS, GPTConfig
 from plain import PlainTrainer
 from recipes import RECIPES
 from trainer import Trainer, TrainerConfig, pick_device
@@ -69,13 +68,14 @@ def make_peer(corpus: CharCorruptionDataset, config: TrainerConfig, device: torc
         for row in nn.functional.pad(torch.cat((x[:, :1], y), dim=1), (0, 127 - y.size(1))):  # (128,)
             examples.append({"input_ids": row, "labels": row.masked_fill(row == 0, -100)})
     arguments = transformers.TrainingArguments(
-        output_dir=tempfile.mkdtemp(),
+        output_dir=str(Path(tempfile.gettempdir(), "transformers")),  # where nothing is saved
         per_device_train_batch_size=config.batch_size,
         num_train_epochs=1,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         adam_beta2=0.95,
         use_cpu=device.type == "cpu",
+        bf16=device.type == "cuda",  # as ours
         dataloader_pin_memory=device.type == "cuda",
         report_to=[],
         save_strategy="no",
@@ -103,7 +103,8 @@ def main() -> None:
     parser.add_argument("--documents", type=number(int, 1), help="documents in an epoch (default: the corpus's 2938)")
     args = parser.parse_args()
     device = pick_device(args.device)
-    torch.set_float32_matmul_precision("high")  # as run.py does; on a CPU it changes nothing
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # as run.py does
     text = (ROOT / "wiki.txt").read_text(encoding="utf-8")
     corpus = CharCorruptionDataset("\n".join(text.split("\n")[: args.documents]), HANDOUT.block_size)
     config = TrainerConfig(

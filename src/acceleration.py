@@ -1,8 +1,8 @@
 """How gradients are computed on each kind of device. What is computed is the model's affair.
 
-On a CPU, in float32, each core takes a part of the batch at a time: that is faster than all cores on each product of
-matrices in turn. On a CUDA GPU, matrices are multiplied in bfloat16, and the kernels of each shape are recorded once,
-as a CUDA graph, and replayed from then on: launching them one by one takes longer than their work.
+On a CPU, in float32, each core takes a part of the batch at a time: on two cores that is faster than both on each
+product of matrices in turn. On a CUDA GPU, matrices are multiplied in bfloat16, and the kernels of each shape are
+recorded once, as a CUDA graph, and replayed from then on: launching them one by one takes longer than their work.
 """
 
 import sys
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from batches import Part
 from dropout import drawing_from
+from model import GPT
 
+GROUP = 16  # parts whose gradients are held in memory at a time
 RECORDINGS = 64  # at most; what has more shapes is not recorded
 
 
@@ -23,7 +25,7 @@ class Gradients:
 
     def __init__(self, model: nn.Module, bf16: bool = False) -> None:
         self.model, self.bf16 = model, bf16
-        self.parameters = list(model.parameters())
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.device = self.parameters[0].device
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
@@ -49,17 +51,24 @@ class ThreadedGradients(Gradients):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
-        n_threads = torch.get_num_threads()
-        self.pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
+        self.n_threads = torch.get_num_threads()
+        self.pool = ThreadPoolExecutor(self.n_threads, initializer=torch.set_num_threads, initargs=(1,))
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
         if len(parts) == 1:
             return super().compute(parts)
-        seeds = torch.randint(2**62, (len(parts),)).tolist()  # of what dropout drops in each part
-        # the largest begin, lest all wait for one of them at the end; sums come after, lest they compete for the cores
-        losses, gradients = zip(*list(self.pool.map(self.of_part, reversed(parts), seeds)), strict=True)
-        for parameter, first, *others in zip(self.parameters, *gradients, strict=True):
-            parameter.grad = sum(others, first)
+        self.model.zero_grad(set_to_none=True)
+        # the largest begin, lest all wait for one of them at the end; each has a seed for what dropout drops
+        work = list(zip(reversed(parts), torch.randint(2**62, (len(parts),)).tolist(), strict=True))
+        losses = []
+        for first in range(0, len(work), GROUP):
+            done = list(self.pool.map(self.of_part, *zip(*work[first : first + GROUP], strict=True)))
+            torch.set_num_threads(self.n_threads)  # the pool's own setting is not to be that of threads to come
+            # summed when all are done: sums beside them would compete for the cores
+            for loss, gradients in done:
+                losses.append(loss)
+                for parameter, gradient in zip(self.parameters, gradients, strict=True):
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return torch.stack(losses).sum()
 
     def of_part(self, part: Part, seed: int) -> tuple[Tensor, Sequence[Tensor]]:
@@ -74,57 +83,69 @@ class RecordedGradients(Gradients):
 
     def __init__(self, model: nn.Module, bf16: bool = False) -> None:
         super().__init__(model, bf16)
+        self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]  # where recorded kernels write
         self.recordings: dict[torch.Size, Recording] = {}
         self.recording_works = True
-        for parameter in self.parameters:
-            parameter.grad = torch.zeros_like(parameter)  # where recorded kernels will write
+        self.memory: tuple[int, int] | None = None  # that all recordings work in, one after the other
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
-        self.model.zero_grad(set_to_none=False)
-        return torch.stack([self.recording_of(part.x, part.y)(*part) for part in parts]).sum()
+        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+            parameter.grad = gradient.zero_()
+        return torch.stack([self.recording_of(part)(*part) for part in parts]).sum()
 
-    def recording_of(self, x: Tensor, y: Tensor) -> Callable[[Tensor, Tensor, float], Tensor]:
+    def recording_of(self, part: Part) -> Callable[[Tensor, Tensor, float], Tensor]:
         """`add` for that shape, recorded, or as it is where recording fails or there are too many shapes."""
-        if x.shape not in self.recordings and self.recording_works and len(self.recordings) < RECORDINGS:
+        shape = part.x.shape
+        if shape not in self.recordings and self.recording_works and len(self.recordings) < RECORDINGS:
             try:
-                self.recordings[x.shape] = Recording(self.add, x, y)
-            except (RuntimeError, AssertionError) as error:  # an old driver, a kernel that can't be recorded, no CUDA
+                self.memory = self.memory or torch.cuda.graph_pool_handle()
+                self.recordings[shape] = Recording(self.add, part, self.memory)
+            except (RuntimeError, AssertionError, ValueError) as error:  # an old driver, or too little memory, say
                 self.recording_works = False
-                print(f"warning: training goes on without CUDA graphs: {str(error).splitlines()[0]}", file=sys.stderr)
-        return self.recordings.get(x.shape, self.add)
+                why = str(error).splitlines()[0]
+                print(f"warning: training goes on without CUDA graphs ({why}); --plain does without from the start", file=sys.stderr)
+        return self.recordings.get(shape, self.add)
 
 
 class Recording:
-    """The kernels of `add` for one shape, on memory of their own."""
+    """The kernels of `add` for one shape of x and y, which are int64."""
 
-    def __init__(self, add: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> None:
-        self.arguments = x.clone(), y.clone(), torch.zeros((), device=x.device)  # a share of 0: nothing is added yet
-        random_state = torch.cuda.get_rng_state(x.device)
-        stream = torch.cuda.Stream(x.device)
-        stream.wait_stream(torch.cuda.current_stream(x.device))
-        with torch.cuda.stream(stream):  # libraries set themselves up in their first calls, which can't be recorded
-            for _ in range(3):
-                add(*self.arguments)
-        torch.cuda.current_stream(x.device).wait_stream(stream)
+    def __init__(self, add: Callable[[Tensor, Tensor, Tensor], Tensor], part: Part, memory: tuple[int, int]) -> None:
+        device = part.x.device
+        self.x, self.y = part.x.clone(), part.y.clone()
+        self.share = torch.zeros((), device=device)  # at first, nothing is added
+        random_state = torch.cuda.get_rng_state(device)
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream(device))
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.loss = add(*self.arguments)
-        torch.cuda.set_rng_state(random_state, x.device)
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # libraries set themselves up in their first calls, which can't be recorded
+                add(self.x, self.y, self.share)
+            torch.cuda.synchronize(device)
+            self.graph.capture_begin(pool=memory, capture_error_mode="thread_local")
+            try:
+                self.loss = add(self.x, self.y, self.share)
+            finally:
+                self.graph.capture_end()
+        torch.cuda.current_stream(device).wait_stream(stream)
+        torch.cuda.set_rng_state(random_state, device)
 
     def __call__(self, x: Tensor, y: Tensor, share: float) -> Tensor:
-        own_x, own_y, own_share = self.arguments
-        own_x.copy_(x)
-        own_y.copy_(y)
-        own_share.fill_(share)
+        self.x.copy_(x)
+        self.y.copy_(y)
+        self.share.fill_(share)
         self.graph.replay()
         return self.loss.clone()
 
 
 def make_gradients(model: nn.Module, plain: bool = False) -> Gradients:
-    """The fastest way on the model's device; with `plain`, kernel by kernel in float32 everywhere."""
+    """The fastest way for the project's model on its device; the plain way for others, and where `plain` asks for it."""
     device = next(model.parameters()).device
-    if device.type == "cuda" and not plain:
-        return RecordedGradients(model, bf16=torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "cpu" and not plain and torch.get_num_threads() > 1:
+    if plain or not isinstance(model, GPT):
+        return Gradients(model)
+    if device.type == "cpu":
         return ThreadedGradients(model)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return RecordedGradients(model, bf16=torch.cuda.is_bf16_supported(including_emulation=False))
     return Gradients(model)

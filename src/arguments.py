@@ -45,7 +45,7 @@ def parse_arguments() -> Namespace:
 
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto, the default, takes a CUDA GPU or else the CPU")
-    machine.add_argument("--num_workers", type=number(int, 0), help="processes that prepare batches (default 4 with a GPU, else 0)")
+    machine.add_argument("--plain", action="store_true", help="train without threads, CUDA graphs and bfloat16")
 
     args = parser.parse_args()
     check_arguments(args)

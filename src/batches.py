@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, default_collate
 
-from dataset import Cuts
+from dataset import CharCorruptionDataset, Cuts, NameDataset
 from utils import derive_seed
 
 PAD, MASK = 0, 1  # their codes
@@ -37,23 +37,24 @@ class Batch(NamedTuple):
 class Shapes(NamedTuple):
     """How finely a batch is split."""
 
-    part_tokens: int  # about so many targets in a part
+    part_targets: int  # so many targets in a part, on average
     multiple: int  # of which all widths are multiples
 
 
-# CPU: the activations of 400 to 800 tokens stay in the cache; more are slower.
-# CUDA: every shape is recorded once, so there must be few.
-SHAPES = {"cpu": Shapes(512, 1), "cuda": Shapes(4096, 16)}
+# CPU: what a part computes stays in the cache; 384 are as fast, and from 640 on it is slower.
+# GPU: kernels want many rows, and each shape has to be set up once, so that there must be few.
+SHAPES = {"cpu": Shapes(512, 1), "gpu": Shapes(4096, 16)}
 
 
 def make_batches(dataset: Dataset, batch_size: int, epochs: int, seed: int, ignored: int | None, device: torch.device) -> "Batches":
-    """The batches of a run: made on the device where all its datasets have `cuts`, else example by example.
+    """The batches of a run: made on the device for the project's own datasets, else example by example.
 
     `ignored` is the target that carries no loss; where there is none, batches stay whole.
     """
     datasets = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
-    shapes = SHAPES.get(device.type, SHAPES["cpu"])
-    if ignored == PAD and all(hasattr(dataset, "cuts") for dataset in datasets):
+    shapes = SHAPES["cpu" if device.type == "cpu" else "gpu"]
+    own = (CharCorruptionDataset.__getitem__, NameDataset.__getitem__)  # a subclass may make its examples otherwise
+    if ignored == PAD and all(type(dataset).__getitem__ in own for dataset in datasets):
         return CutBatches(datasets, batch_size, epochs, seed, shapes, device)
     return Batches(dataset, batch_size, epochs, seed, shapes, ignored)
 
@@ -152,7 +153,7 @@ def split(x: Tensor, y: Tensor, widths: Tensor, targets: Tensor, shapes: Shapes)
     """
     total = int(targets.sum())
     parts = []
-    for rows in torch.arange(len(x)).tensor_split(min(len(x), max(1, round(total / shapes.part_tokens)))):
+    for rows in torch.arange(len(x)).tensor_split(min(len(x), max(1, round(total / shapes.part_targets)))):
         first, last = int(rows[0]), int(rows[-1])
         width = min(round_up(int(widths[last]), shapes.multiple), x.size(1))
         if n := int(targets[first : last + 1].sum()):

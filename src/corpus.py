@@ -1,7 +1,7 @@
 """A text as numbers: a small integer for each character, and where each document begins.
 
 The text is read in pieces and never held as one string. A large file leaves its codes beside it (`wiki.txt.codes`,
-with the card `wiki.txt.codes.json`); from then on they are mapped into memory, so that its size costs no time.
+with the card `wiki.txt.codes.json`); from then on they are mapped into memory, once the hashes of both are found right.
 """
 
 import codecs
@@ -31,7 +31,7 @@ class EncodedText:
     characters: list[str]  # the vocabulary: codes are indices into it
     codes: Tensor  # (n_characters,) uint8, int16 or int32, the smallest that holds them
     starts: Tensor  # (n_documents + 1,) int64; document i ends before the newline at starts[i + 1] - 1
-    sha256: str  # of the text's bytes
+    sha256: str  # of the file's bytes, or of the string in UTF-8
 
     def spans(self, documents: Tensor) -> tuple[Tensor, Tensor]:
         """Where each of the documents (B,) begins, and how many characters it has."""
@@ -47,6 +47,14 @@ class Documents(Sequence[str]):
 
     def __len__(self) -> int:
         return len(self.text.starts) - 1
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} documents>"
 
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):

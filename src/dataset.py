@@ -62,7 +62,8 @@ def draw_cuts(
 class CharCorruptionDataset(Dataset):
     """Item i is document i of a text, a line each, corrupted anew at every look (torch's default generator draws).
 
-    The text is a string or already encoded. With more `length_draws`, more of a document is kept.
+    The text is a string or already encoded. With more `length_draws`, more of a document is kept. The trainer does not
+    look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
 
     MASK_CHAR = MASK_CHAR

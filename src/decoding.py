@@ -50,7 +50,7 @@ class Memory:
 
 
 class Decoder:
-    """A model that remembers B rows of positions: `forward` for those that are new, in any order of rows."""
+    """A model that remembers what it has read in B rows, each of which may have come to another position."""
 
     def __init__(self, model: GPT, n_rows: int, n_positions: int) -> None:
         self.model = model
@@ -69,7 +69,7 @@ class Decoder:
             for block in model.blocks:
                 x = self.block(block, x, at)
             return model.ln_f(x)
-        # latents see what their positions see; behind the last latent, it is made again, the same, and seen
+        # a position behind the last latent makes that one again, unchanged, and sees it
         latent = at.clamp(max=model.config.bottleneck_dim - 1)  # (B, t)
         y = self.cross(model.down_block, x, model.down_block.ln1(model.down_block.C[0, latent]), at, latent)
         for block in model.blocks:

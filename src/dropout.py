@@ -36,6 +36,6 @@ class Dropout(nn.Dropout):
         if not self.training or not 0 < self.p < 1 or not x.is_cpu:
             return super().forward(x)
         bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None, generator=_thread.generator)
-        dropped = round(self.p * 2**16)  # of all 2^16 values
+        dropped = min(round(self.p * 2**16), 2**16 - 1)  # of all 2^16 values
         kept = bits.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - 2**15
         return x * kept.to(x.dtype).mul_(2**16 / (2**16 - dropped))

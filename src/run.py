@@ -95,6 +95,8 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
             datasets.append(NameDataset(corpus, questions, whole=pretraining))
     dataset = ConcatDataset(datasets)
 
+    if pick_device(args.device).type == "cuda" and not args.plain:
+        torch.set_float32_matmul_precision("high")  # TF32 for what is not in bfloat16
     started = time.monotonic()
     with tensorboard(args, recipe) as writer:
         trainer = Trainer(model, dataset, None, trainer_config(args, recipe, len(dataset), len(corpus), writer))
@@ -123,9 +125,6 @@ def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents
         epochs = recipe.finetune_epochs if args.reading_params_path is None else recipe.finetune_epochs_pretrained
         batch_size, rate, muon_lr = recipe.finetune_batch_size, recipe.finetune_lr, None
     decayed_examples = epochs * n_examples if recipe.decay_epochs is None else recipe.decay_epochs * n_documents
-    workers = args.num_workers
-    if workers is None:
-        workers = 4 if pick_device(args.device).type == "cuda" else 0
     return TrainerConfig(
         max_epochs=epochs,
         batch_size=batch_size,
@@ -138,9 +137,9 @@ def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents
         warmup_tokens=recipe.warmup_tokens,
         final_tokens=decayed_examples * recipe.block_size,
         lr_floor=recipe.lr_floor,
-        num_workers=workers,
         seed=args.seed,
         device=args.device,
+        plain=args.plain,
         writer=writer,
     )
 

@@ -2,7 +2,7 @@
 
 Every random choice of a run is a function of (seed, step): the batch of a step is drawn from it, and the default
 generator, which dropout uses, is seeded from it anew at each step. A seed and a step number are therefore all there is
-to know of a run's randomness, whatever the number of workers.
+to know of a run's randomness, whatever the number of workers or cores.
 """
 
 import math
@@ -49,7 +49,7 @@ class TrainerConfig:
     num_workers: int = 0  # processes that prepare batches, where the dataset makes its examples one by one
     seed: int = 0
     device: str = "auto"
-    plain: bool = False  # compute gradients kernel by kernel in float32, whatever the device
+    plain: bool = False  # without threads, CUDA graphs and bfloat16
     writer: "SummaryWriter | None" = None  # gets train/loss and train/lr
 
 

@@ -1,17 +1,19 @@
 """Batches made at once are those made one by one, and their parts together are the batch."""
 
 import collections
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import ConcatDataset, Dataset
+from torch.utils.data import ConcatDataset, Dataset, default_collate
 
 from acceleration import Gradients, RecordedGradients, ThreadedGradients
-from batches import Batches, CutBatches, Shapes, corrupt_codes, make_batches
-from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt
+from batches import Batches, CutBatches, Part, Shapes, corrupt_codes, make_batches
+from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt, encode
 from model import GPT, GPTConfig
+from utils import derive_seed
 
 CPU = torch.device("cpu")
 TEXT = st.text("abc é", max_size=30)
@@ -95,6 +97,37 @@ def split_batches(kind, shapes, dataset=None):
     return Batches(OneByOne(dataset), 32, 3, 0, shapes, ignored=0)
 
 
+def padded(kind, step):
+    """The same batch in one part, with all its padding, from the datasets' own definitions."""
+    if kind == "one by one":
+        batches = split_batches(kind, Shapes(1, 1))
+        torch.manual_seed(derive_seed(0, "batch", step))
+        x, y = default_collate([batches.dataset[index] for index in batches.chosen(step).tolist()])
+    else:
+        blocks = []
+        batches, generator = split_batches(kind, Shapes(1, 1)), torch.Generator().manual_seed(derive_seed(0, "batch", step))
+        chosen = batches.chosen(step)
+        for document, length, start, span in cuts_of(CORPUS, chosen[chosen < len(CORPUS)], generator):
+            block = encode(corrupt(document, length, start, span).ljust(100, "□"), CORPUS.stoi)
+            blocks.append((block[:-1], block[1:]))
+        blocks += [NAMES[index] for index in (chosen[chosen >= len(CORPUS)] - len(CORPUS)).tolist()]
+        x, y = default_collate(blocks)
+    return Part(x, y, 1.0)
+
+
+def cuts_of(corpus, indices, generator):
+    """The documents with the cuts that the generator draws for them."""
+    cuts = corpus.cuts(indices, generator)
+    columns = (column.tolist() for column in (cuts.length, cuts.start, cuts.span))
+    return zip([corpus.data[index] for index in indices.tolist()], *columns, strict=True)
+
+
+def strings(parts):
+    """Inputs and targets of all rows up to the last target."""
+    rows = [(spell(CORPUS, x), spell(CORPUS, y).rstrip("□")) for part in parts for x, y in zip(*part[:2], strict=True)]
+    return [(x[: len(y)], y) for x, y in rows]
+
+
 @pytest.mark.parametrize("kind", ["at once", "one by one"])
 @pytest.mark.parametrize("shapes", [Shapes(200, 1), Shapes(300, 16), Shapes(10**9, 1), Shapes(1, 1)])
 def test_the_parts_hold_all_targets_of_the_batch_and_little_padding(kind, shapes):
@@ -104,6 +137,7 @@ def test_the_parts_hold_all_targets_of_the_batch_and_little_padding(kind, shapes
         parts, n, n_tokens = batches[step]
         assert n == n_examples == sum(len(part.x) for part in parts) and n_tokens == n * 99
         total = sum(int((part.y != 0).sum()) for part in parts)
+        assert sorted(strings(parts)) == sorted(strings([padded(kind, step)]))
         for x, y, share in parts:
             assert x.dtype == y.dtype == torch.int64 and x.shape == y.shape and x.size(1) <= 99
             assert x.size(1) % shapes.multiple == 0 or x.size(1) == 99
@@ -125,25 +159,31 @@ def test_the_parts_gradients_add_up_to_that_of_the_padded_batch(kind, variant):
     assert len({part.x.size(1) for part in batch.parts}) > 3
 
     model.zero_grad()
-    x, y = (torch.cat([torch.nn.functional.pad(part[i], (0, 99 - part.x.size(1))) for part in batch.parts]) for i in (0, 1))
+    x, y, _ = padded(kind, 0)
+    assert x.shape == y.shape == (32, 99)
     expected_loss = model(x, y)[1]
     expected_loss.backward()
     expected = [parameter.grad.clone() for parameter in model.parameters()]
 
-    # the last one gives up recording where there is no GPU
-    for gradients in (Gradients(model), ThreadedGradients(model), RecordedGradients(model)):
+    n_threads = torch.get_num_threads()
+    ways = [Gradients(model), ThreadedGradients(model)]
+    if not torch.cuda.is_available():
+        ways.append(RecordedGradients(model))  # which gives up recording
+    for gradients in ways:
         loss = gradients.compute(batch.parts)
         torch.testing.assert_close(loss, expected_loss.detach())
         for parameter, gradient in zip(model.parameters(), expected, strict=True):
             torch.testing.assert_close(parameter.grad, gradient)
+    with ThreadPoolExecutor(1) as elsewhere:
+        assert torch.get_num_threads() == elsewhere.submit(torch.get_num_threads).result() == n_threads
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine where recording fails")
 def test_without_recording_training_goes_on_with_one_warning(capsys):
     model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=1, n_head=2, n_embd=16))
     gradients = RecordedGradients(model)
     gradients.compute(split_batches("at once", Shapes(200, 1))[0].parts)
-    if not torch.cuda.is_available():
-        assert capsys.readouterr().err.count("warning: training goes on without CUDA graphs") == 1
+    assert capsys.readouterr().err.count("warning: training goes on without CUDA graphs") == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -152,6 +192,7 @@ def test_recorded_gradients_are_those_of_the_kernels_one_by_one(variant):
     torch.manual_seed(0)
     model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **VARIANTS[variant])).cuda().eval()
     batch = CutBatches([CORPUS, NAMES], 32, 3, 0, Shapes(300, 16), torch.device("cuda"))[0]
+    assert {device_part.x.device.type for device_part in batch.parts} == {"cuda"}
 
     def gradients_of(way):
         loss = way.compute(batch.parts)
@@ -164,6 +205,19 @@ def test_recorded_gradients_are_those_of_the_kernels_one_by_one(variant):
             assert way.recording_works
             for a, b in zip(found, plain, strict=True):
                 assert (a - b).norm() <= tolerance * b.norm() + 1e-6
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_recording_drops_anew_at_each_replay_and_a_seed_repeats_it():
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, embd_pdrop=0.5)).cuda().train()
+    parts = CutBatches([CORPUS, NAMES], 32, 3, 0, Shapes(300, 16), torch.device("cuda"))[0].parts
+    recorded = RecordedGradients(model)
+    torch.manual_seed(5)
+    losses = [recorded.compute(parts).item() for _ in range(3)]
+    assert len(set(losses)) == 3
+    torch.manual_seed(5)
+    assert [recorded.compute(parts).item() for _ in range(3)] == losses
 
 
 # ---------------------------------------------------------------- order
@@ -219,6 +273,16 @@ def test_so_is_a_batch_of_cuts():
     assert strings(6, range(12)) != expected
     asked = sorted(string for step in range(4) for string in expected[step] if " and⁇town" in string)
     assert [string.rstrip("□") for string in asked] == sorted(f"Person {i} and⁇town {i}⁇" for i in range(5, 15))
+
+
+def test_a_dataset_that_makes_its_items_otherwise_is_asked_for_them():
+    class Shouting(CharCorruptionDataset):
+        def __getitem__(self, index):
+            x, y = super().__getitem__(index)
+            return x.masked_fill(x > 1, self.stoi["P"]), y
+
+    batches = make_batches(Shouting("\n".join(LINES), 100), 32, 1, seed=0, ignored=0, device=CPU)
+    assert set(torch.cat([part.x.flatten() for part in batches[0].parts]).tolist()) == {0, 1, CORPUS.stoi["P"]}
 
 
 @pytest.mark.parametrize("kind", ["at once", "one by one"])

@@ -69,6 +69,7 @@ def test_a_benchmark_prints_a_table_and_writes_json(benchmark, arguments, column
 
 def test_theory_counts_scores_and_the_plain_layers_keep_as_many():
     # by hand: four layers on 32 positions; two of 32 by 8 and two of 8 by 8
+    assert (attention_cost.scores_by_theory(32, None), attention_cost.scores_by_theory(32, 8)) == (4096, 640)
     rows = {}
     for m in (None, 8):
         x = torch.randn(1, 32, 256, requires_grad=True)

@@ -37,6 +37,7 @@ def test_documents_are_the_split_text(lines):
     assert encoded.characters == ["□", "⁇", *sorted(set(text))]
     assert len(documents) == len(expected)
     assert [documents[i] for i in range(len(documents))] == list(documents) == documents[:] == expected
+    assert documents == expected and documents != [*expected, ""] and documents != [*expected[:-1], expected[-1] + "x"]
     assert documents[-1] == expected[-1] and documents[1:9:2] == expected[1:9:2]
     with pytest.raises(IndexError):
         documents[len(expected)]

@@ -39,7 +39,7 @@ def test_vocabulary_is_the_two_sentinels_and_the_sorted_characters():
     assert dataset.itos == {0: PAD, 1: MASK, 2: "\n", 3: "a", 4: "b", 5: "c", 6: "é"}
     assert {index: character for character, index in dataset.stoi.items()} == dataset.itos
     assert (dataset.vocab_size, dataset.block_size, dataset.MASK_CHAR, dataset.PAD_CHAR) == (7, 16, MASK, PAD)
-    assert list(dataset.data) == ["ca", "bé", ""] and len(dataset) == 3
+    assert dataset.data == ["ca", "bé", ""] and len(dataset) == 3
 
 
 @settings(deadline=None)

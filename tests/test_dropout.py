@@ -43,6 +43,7 @@ def test_it_is_nn_dropout_otherwise(p):
     if p != 0.4:
         assert torch.equal(ours.train()(x), theirs.train()(x))
     assert ours(torch.empty(0, 3)).shape == (0, 3)
+    assert Dropout(0.9999999)(x).isfinite().all()
 
 
 def test_each_thread_draws_from_its_own_generator():

@@ -202,7 +202,7 @@ def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, b
     assert (config.max_epochs, config.batch_size, config.learning_rate) == (epochs, batch_size, rate)
     assert (config.betas, config.weight_decay, config.grad_norm_clip) == ((0.9, 0.95), 0.1, 1.0)
     assert (config.lr_decay, config.warmup_tokens, config.final_tokens, config.lr_floor) == (True, 10_240, 75_212_800, 0.1)
-    assert (config.muon_lr, config.num_workers, config.ckpt_path) == (None, 0, None)
+    assert (config.muon_lr, config.ckpt_path) == (None, None)
     corpus = run.CharCorruptionDataset("a\nb", recipe.block_size, recipe.length_draws)
     model = run.make_model(args, recipe, corpus)
     assert corpus.length_draws == 1 and corpus.block_size == 128
@@ -231,7 +231,7 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         (f"{TRAIN} --pretrain_lr nan", "--pretrain_lr: invalid float from 1e-12 value: 'nan'"),
         (f"{TRAIN} --dropout 1", "--dropout: invalid float from 0 to below 1 value: '1'"),
         (f"{TRAIN} --seed 99999999999999999999", "--seed: invalid int"),
-        (f"{TRAIN} --num_workers -1", "--num_workers: invalid int from 0"),
+        (f"{TRAIN} --seed -1", "--seed: invalid int from 0"),
         (f"{TRAIN} --device meta", "device 'meta' can't be used here"),
         ("pretrain vanilla wiki.txt --writing_params_path wiki.txt", "can't write wiki.txt: it is no ordinary file, or holds the data"),
         ("pretrain vanilla wiki.txt --writing_params_path /dev/null", "can't write /dev/null"),

@@ -26,7 +26,7 @@ def small_model(corpus, variant="vanilla", **changes):
 def trained(seed=0, writer=None, wrap=lambda dataset: dataset, **changes):
     """The parameters after a short run, as a dict, and its trainer."""
     corpus = CharCorruptionDataset("\n".join(LINES), 48)
-    settings = {"max_epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "seed": seed, "writer": writer} | changes
+    settings = {"max_epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "seed": seed, "writer": writer, "device": "cpu"} | changes
     trainer = Trainer(small_model(corpus), wrap(corpus), None, TrainerConfig(**settings))
     trainer.train()
     return trainer.model.state_dict(), trainer
