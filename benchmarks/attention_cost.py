@@ -117,10 +117,10 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("agg")
-    matplotlib.rcParams["svg.hashsalt"] = "attention"  # the same figures make the same file
+    matplotlib.rcParams |= {"svg.hashsalt": "attention", "svg.fonttype": "none"}  # the same figures make the same small file
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(2, 2, figsize=(10, 8), sharex=True, layout="constrained")
+    figure, axes = pyplot.subplots(2, 2, figsize=(10, 8), sharex=True, sharey="row", layout="constrained")
     bottlenecks = list(dict.fromkeys(row["bottleneck"] for row in rows))
     for row_of_axes, (unit, what) in zip(axes, (("ms", "forward and backward, ms"), ("MB", "kept for the way back, MB")), strict=True):
         for axis, (way, title) in zip(
@@ -134,6 +134,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
                 axis.plot(lengths, theory, "--", color=colour, linewidth=1)
             axis.set(xscale="log", yscale="log", ylabel=what, title=title, xlabel="length of the sequence")
             axis.set_xscale("log", base=2)
+            axis.set_xticks(sorted({row["length"] for row in rows}), sorted({row["length"] for row in rows}))
             axis.grid(alpha=0.3)
     axes[0][0].legend(title="dashed: theory, scaled")
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
