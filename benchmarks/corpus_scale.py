@@ -4,7 +4,7 @@
     python benchmarks/corpus_scale.py --people 3000 30000
 
 The corpora are made by make_corpus.py, in a temporary folder or, to be found again, in `--folder`. Each start is a
-process of its own that does what `run.py pretrain` does up to the end of its first step.
+process of its own that does what `run.py pretrain` does until its first step; memory is counted to that step's end.
 """
 
 import json
@@ -24,14 +24,14 @@ STEPS = 10  # of 128 examples, for each measurement of speed
 
 
 def time_start(path: Path) -> tuple[float, float]:
-    """Seconds to the end of the first step, and MB of memory beside that of torch, of a process that begins now."""
+    """Seconds until the first step, and MB of memory beside that of torch, of a process that begins now."""
     command = [sys.executable, __file__, "--start", str(path)]
     began = time.time()
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         raise UserError(f"the start on {path} failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}")
     result = json.loads(done.stdout.splitlines()[-1])
-    return result["ended"] - began, result["megabytes"]
+    return result["ready"] - began, result["megabytes"]
 
 
 def start_here(path: str) -> None:
@@ -55,8 +55,10 @@ def start_here(path: str) -> None:
     from train_speed import make_trainer
 
     trainer = make_trainer(path)
-    trainer.train_step(trainer.batches(trainer.train_dataset, epochs=1)[0], rate=1e-3)
-    print(json.dumps({"ended": time.time(), "megabytes": resident() - torch_alone}))
+    batch = trainer.batches(trainer.train_dataset, epochs=1)[0]
+    ready = time.time()
+    trainer.train_step(batch, rate=1e-3)
+    print(json.dumps({"ready": ready, "megabytes": resident() - torch_alone}))
 
 
 def main() -> None:

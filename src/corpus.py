@@ -8,9 +8,11 @@ import codecs
 import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,13 +88,16 @@ def encode_file(path: str | Path) -> EncodedText:
     """
     path = Path(path)
     try:
-        text_hash, stat = file_sha256(path), path.stat()
+        stat = path.stat()
+        cached = stat.st_size >= CACHE_FROM
+        with ThreadPoolExecutor() as pool:  # hashing a large file takes a while: both at a time
+            reading = pool.submit(read_card, cache_path(path)) if cached else None
+            text_hash = file_sha256(path)
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror or error}") from None
     key = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": text_hash}
-    cached = stat.st_size >= CACHE_FROM
-    if cached and (text := read_cache(path, key)):
-        return text
+    if reading and key.items() <= (card := reading.result()).items():
+        return map_cache(path, card)
     with tqdm(total=2 * stat.st_size, unit="B", unit_scale=True, desc=f"encoding {path.name}", delay=2, leave=False) as bar:
         with blaming(path):
             characters = vocabulary(read_pieces(path, bar))
@@ -102,8 +107,8 @@ def encode_file(path: str | Path) -> EncodedText:
         if cached:
             with suppress(OSError, UserError):  # a folder that can't be written, a full disk: do without
                 write_cache(path, key, characters, pieces)
-            if text := read_cache(path, key):
-                return text
+            if key.items() <= (card := read_card(cache_path(path))).items():
+                return map_cache(path, card)
             pieces = encode_pieces(read_pieces(path, bar), characters)
         codes, starts = zip(*pieces, strict=True)
     return EncodedText(characters, torch.cat(codes), torch.cat(starts), text_hash)
@@ -180,12 +185,9 @@ def write_cache(path: Path, key: dict[str, int | str], characters: Sequence[str]
     write_card(cache_path(path), key | {"characters": "".join(characters), "dtype": str(codes.dtype), "n_bytes": n_bytes})
 
 
-def read_cache(path: Path, key: dict[str, int | str]) -> EncodedText | None:
-    """The cache of the file at `path`, mapped into memory; None where there is none, or it is of another text or damaged."""
-    card = read_card(cache_path(path))
-    if not card or any(card.get(name) != value for name, value in key.items()):
-        return None
+def map_cache(path: Path, card: dict[str, Any]) -> EncodedText:
+    """The cache of the file at `path`, mapped into memory as its card describes it."""
     memory = torch.from_file(str(cache_path(path)), size=cache_path(path).stat().st_size, dtype=torch.uint8)
     codes = memory[: card["n_bytes"]].view(getattr(torch, card["dtype"].removeprefix("torch.")))
     starts = memory[card["n_bytes"] + -card["n_bytes"] % 8 :].view(torch.int64)
-    return EncodedText(list(card["characters"]), codes, starts, str(key["sha256"]))
+    return EncodedText(list(card["characters"]), codes, starts, card["sha256"])
