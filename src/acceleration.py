@@ -89,8 +89,9 @@ class RecordedGradients(Gradients):
         self.memory: tuple[int, int] | None = None  # that all recordings work in, one after the other
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
+        torch._foreach_zero_(self.gradients)
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
-            parameter.grad = gradient.zero_()
+            parameter.grad = gradient
         return torch.stack([self.recording_of(part)(*part) for part in parts]).sum()
 
     def recording_of(self, part: Part) -> Callable[[Tensor, Tensor, float], Tensor]:
