@@ -127,5 +127,5 @@ def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> li
             decoder.keep(going_on)
             numbers, chosen, at, ended = (rows[going_on] for rows in (numbers, chosen, at, ended))
         x = decoder.forward(chosen[:, None], at[:, None].clamp(max=n_positions - 1))[:, 0]  # (B, C)
-        at = at + ~ended
+        at = at + 1
     return answers

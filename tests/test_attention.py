@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from attention import CausalCrossAttention, CausalSelfAttention, SynthesizerAttention, causal_mask
+from model import GPTConfig
 
 
 class BareConfig:
@@ -128,3 +129,12 @@ def test_a_width_that_the_heads_do_not_divide_is_refused():
     config.n_head = 4
     with pytest.raises(ValueError, match="n_embd 6 can't be split into 4 heads"):
         CausalSelfAttention(config)
+
+
+@pytest.mark.parametrize("lengths", [(7, 7), (7, 3), (3, 7)])
+def test_training_with_dropout_computes_the_same_but_for_what_is_dropped(lengths):
+    """Attention is computed another way then: a probability that rounds to none shows that it is the same."""
+    torch.manual_seed(0)
+    layer = CausalCrossAttention(GPTConfig(9, 8, n_head=2, n_embd=12, attn_pdrop=1e-7, resid_pdrop=0.0)).double()
+    x_kv, x_q = torch.randn(2, lengths[0], 12).double(), torch.randn(2, lengths[1], 12).double()
+    torch.testing.assert_close(layer.train()(x_kv, x_q), layer.eval()(x_kv, x_q))

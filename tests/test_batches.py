@@ -178,6 +178,24 @@ def test_the_parts_gradients_add_up_to_that_of_the_padded_batch(kind, variant):
         assert torch.get_num_threads() == elsewhere.submit(torch.get_num_threads).result() == n_threads
 
 
+def test_every_part_drops_something_else_and_a_seed_repeats_all(monkeypatch):
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=16, embd_pdrop=0.5))
+    threaded, part = ThreadedGradients(model), split_batches("at once", Shapes(200, 1))[0].parts[3]
+    losses = []
+    monkeypatch.setattr(threaded, "of_part", lambda *work: losses.append(found := ThreadedGradients.of_part(threaded, *work)) or found)
+
+    def compute(seed):
+        torch.manual_seed(seed)
+        losses.clear()
+        threaded.compute([part] * 12)  # one part twelve times: only what is dropped can differ
+        return sorted(loss.item() for loss, _ in losses)
+
+    expected = compute(5)
+    assert len(set(expected)) == 12
+    assert all(compute(5) == expected for _ in range(5)) and compute(6) != expected
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine where recording fails")
 def test_without_recording_training_goes_on_with_one_warning(capsys):
     model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=1, n_head=2, n_embd=16))

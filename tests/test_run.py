@@ -145,6 +145,14 @@ def test_one_seed_repeats_a_run_to_the_bit_and_another_does_not(folder, command)
     assert not torch.equal(a["head.weight"], c["head.weight"])
 
 
+def test_the_seed_decides_where_training_begins(folder, command):
+    standing_still = ["--recipe", "handout", "--pretrain_lr", "1e-12", "--max_epochs", "1"]
+    for name, seed in (("a", "1"), ("b", "2")):
+        pretrain(command, "vanilla", name, "--seed", seed, *standing_still)
+    a, b = (torch.load(name, weights_only=True)["head.weight"] for name in "ab")
+    assert a.std().item() == pytest.approx(0.02, rel=0.1) and (a - b).std().item() == pytest.approx(0.02 * 2**0.5, rel=0.1)
+
+
 def test_the_card_says_where_the_parameters_come_from(folder, command):
     pretrain(command, "synthesizer", "pre.params", "--seed", "7")
     card = json.loads(card_path("pre.params").read_text(encoding="utf-8"))
