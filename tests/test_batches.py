@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from helpers import OneByOne
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import ConcatDataset, Dataset, default_collate
@@ -74,19 +75,6 @@ def test_free_cuts_are_distributed_as_the_dataset_s():
 LINES = [f"Person {i} was born in town {i * i % 17}" + ", and lives there still" * (i % 3) + "." for i in range(40)]
 CORPUS = CharCorruptionDataset("\n".join(LINES), 100)
 NAMES = NameDataset(CORPUS, "\n".join(f"Person {i} and\ttown {i}" for i in range(5, 15)))
-
-
-class OneByOne(Dataset):
-    """Gives no cuts."""
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, index):
-        return self.dataset[index]
 
 
 def split_batches(kind, shapes, dataset=None):

@@ -2,24 +2,13 @@
 
 import pytest
 import torch
+from helpers import VARIANTS, sharp_model
 
 from dataset import CharCorruptionDataset, NameDataset, encode
 from decoding import Decoder, answer
 from model import GPT, GPTConfig
 from trainer import Trainer, TrainerConfig
 from utils import sample
-
-VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 6}, "synthesizer": {"synthesizer": True}}
-
-
-def sharp_model(variant, block_size=24):
-    """A small random model whose likeliest characters vary and are no near ties."""
-    torch.manual_seed(0)
-    model = GPT(GPTConfig(9, block_size, n_layer=3, n_head=2, n_embd=16, **VARIANTS[variant]))
-    for parameter in model.parameters():
-        if parameter.dim() > 1:
-            torch.nn.init.normal_(parameter, std=0.6)
-    return model.eval()
 
 
 def plain_answer(model, prompt, steps, end):

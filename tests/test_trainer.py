@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from helpers import OneByOne
 from torch.utils.data import Dataset
 
 from dataset import CharCorruptionDataset, NameDataset
@@ -143,19 +144,6 @@ def test_other_models_and_datasets_are_trained_whole():
 
 
 # ---------------------------------------------------------------- whole runs
-
-
-class OneByOne(Dataset):
-    """A dataset that makes its examples one by one, as any that is not the project's."""
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, index):
-        return self.dataset[index]
 
 
 @pytest.mark.parametrize("wrap", [lambda dataset: dataset, OneByOne])
