@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, default_collate
 
+from corpus import MASK, PAD
 from dataset import CharCorruptionDataset, Cuts, NameDataset
 from utils import derive_seed
-
-PAD, MASK = 0, 1  # their codes
 
 
 class Part(NamedTuple):

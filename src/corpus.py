@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from files import UserError, blaming, file_sha256, read_card, sha256, write_card, written_whole
 
-PAD_CHAR = "\u25a1"  # □ fills up to the block's end; code 0
-MASK_CHAR = "\u2047"  # ⁇ marks the cut and what was cut out, the answer's beginning and its end; code 1
+PAD_CHAR = "\u25a1"  # □ fills up to the block's end
+MASK_CHAR = "\u2047"  # ⁇ marks the cut and what was cut out, the answer's beginning and its end
+PAD, MASK = 0, 1  # these codes
 PIECE = 1 << 22  # bytes or characters taken at a time
 CACHE_FROM = 1 << 24  # bytes; the codes of smaller files are not kept: they are made in a second
 
@@ -89,9 +90,9 @@ def encode_file(path: str | Path) -> EncodedText:
     path = Path(path)
     try:
         stat = path.stat()
-        cached = stat.st_size >= CACHE_FROM
+        large = stat.st_size >= CACHE_FROM
         with ThreadPoolExecutor() as pool:  # hashing a large file takes a while: both at a time
-            reading = pool.submit(read_card, cache_path(path)) if cached else None
+            reading = pool.submit(read_card, cache_path(path)) if large else None
             text_hash = file_sha256(path)
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror or error}") from None
@@ -104,7 +105,7 @@ def encode_file(path: str | Path) -> EncodedText:
         if all(character.isspace() for character in characters[2:]):
             raise UserError(f"{path} is empty")
         pieces = encode_pieces(read_pieces(path, bar), characters)
-        if cached:
+        if large:
             with suppress(OSError, UserError):  # a folder that can't be written, a full disk: do without
                 write_cache(path, key, characters, pieces)
             if key.items() <= (card := read_card(cache_path(path))).items():

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from helpers import OneByOne
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import ConcatDataset, Dataset, default_collate
@@ -13,6 +12,7 @@ from torch.utils.data import ConcatDataset, Dataset, default_collate
 from acceleration import Gradients, RecordedGradients, ThreadedGradients
 from batches import Batches, CutBatches, Part, Shapes, corrupt_codes, make_batches
 from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt, encode
+from helpers import OneByOne
 from model import GPT, GPTConfig
 from utils import derive_seed
 

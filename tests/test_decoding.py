@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from helpers import VARIANTS, sharp_model
 
 from dataset import CharCorruptionDataset, NameDataset, encode
 from decoding import Decoder, answer
+from helpers import VARIANTS, sharp_model
 from model import GPT, GPTConfig
 from trainer import Trainer, TrainerConfig
 from utils import sample

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from helpers import OneByOne
 from torch.utils.data import Dataset
 
 from dataset import CharCorruptionDataset, NameDataset
 from files import UserError
+from helpers import OneByOne
 from model import GPT, GPTConfig
 from trainer import Trainer, TrainerConfig, learning_rate, make_optimizers, pick_device
 from utils import set_seed

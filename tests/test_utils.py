@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from helpers import VARIANTS, sharp_model
 
 import utils
 from files import UserError, read_text, written_whole
+from helpers import VARIANTS, sharp_model
 from utils import derive_seed, evaluate_places, top_k_logits
 
 
