@@ -23,7 +23,7 @@ from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 from batches import CutBatches, Shapes
 from dataset import CharCorruptionDataset
 from files import number, run_reporting_errors
-from model import GPT, VARIANTS, GPTConfig
+from model import GPT, VARIANTS, GPTConfig, variant_flags
 from plain import PlainTrainer
 from recipes import RECIPES
 from trainer import Trainer, TrainerConfig, pick_device
@@ -34,8 +34,7 @@ HANDOUT = RECIPES["handout"]
 def make_model(corpus: CharCorruptionDataset, variant: str) -> GPT:
     """A model of the handout's size, its perceiver with a bottleneck of 64."""
     torch.manual_seed(0)
-    perceiver, synthesizer = variant == "perceiver", variant == "synthesizer"
-    return GPT(GPTConfig(corpus.vocab_size, 128, perceiver=perceiver, bottleneck_dim=64 if perceiver else None, synthesizer=synthesizer))
+    return GPT(GPTConfig(corpus.vocab_size, 128, **variant_flags(variant, 64)))
 
 
 def make_trainer(path: str | Path) -> Trainer:

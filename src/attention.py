@@ -1,7 +1,7 @@
-"""The attention layers: dot-product (self and cross) and synthesized.
+"""The attention layers: dot-product (self, cross, and with rotated queries and keys) and synthesized.
 
-All three split the width into heads, mix value vectors with causal weights, and project the result
-back. They differ only in where the scores come from, and that is all that each class says here.
+All split the width into heads, mix value vectors with causal weights, and project the result back.
+They differ only in where the scores come from, and that is all that each class says here.
 
 Shapes: B batch, T positions (Tq of queries, Tk of keys), C width (`n_embd`), H heads, D = C/H.
 """
@@ -19,6 +19,22 @@ from dropout import Dropout
 def causal_mask(n_query: int, n_key: int) -> Tensor:
     """(n_query, n_key) of ones where the key index is at most the query index, else zeros."""
     return torch.ones(n_query, n_key).tril()
+
+
+def rotary_cache(n_positions: int, size: int) -> Tensor:
+    """(n_positions, size/2, 2): cosine and sine of the angles position * 10000^(-2i/size), i from 0.
+
+    Rotary position embedding (Su et al. 2021, section 3.2.2).
+    """
+    frequencies = 10000 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)  # (size/2,)
+    angles = torch.arange(n_positions)[:, None] * frequencies  # (n_positions, size/2)
+    return torch.stack([angles.cos(), angles.sin()], dim=-1).float()
+
+
+def rotate(x: Tensor, cache: Tensor) -> Tensor:
+    """Turn each pair of neighbours by its position's angle: (..., T, D), (..., T, D/2, 2) -> (..., T, D)"""
+    (even, odd), (cos, sin) = x.unflatten(-1, (-1, 2)).unbind(-1), cache.type_as(x).unbind(-1)  # (..., T, D/2) each
+    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
 
 
 class Attention(nn.Module):
@@ -50,6 +66,10 @@ class Attention(nn.Module):
         """(B, T, C) -> (B, H, T, D)"""
         return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
 
+    def mark_positions(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+        """Queries or keys (B, H, T, D) of the positions `at` (B, T), or 0...T-1, with these worked in; here, nowhere."""
+        return x
+
     def mix(self, scores: Tensor, v: Tensor) -> Tensor:
         """softmax(scores_i) V_i for each head i: (B, H, Tq, Tk), (B, H, Tk, D) -> (B, H, Tq, D)"""
         mask = self.mask[:, :, : scores.size(2), : scores.size(3)]
@@ -75,6 +95,7 @@ class CausalCrossAttention(Attention):
     def forward(self, x_kv: Tensor, x_q: Tensor) -> Tensor:
         """(B, Tk, C), (B, Tq, C) -> (B, Tq, C)"""
         q, k, v = (self.split_heads(x) for x in (self.query(x_q), self.key(x_kv), self.value(x_kv)))  # (B, H, T, D)
+        q, k = self.mark_positions(q), self.mark_positions(k)
         p = self.attn_drop.p if self.attn_drop.training else 0.0
         if p and q.is_cpu:  # the equation; what follows computes the same, but drops slowly on a CPU
             return self.join_heads(self.mix((q / math.sqrt(q.size(-1))) @ k.transpose(-2, -1), v))
@@ -87,6 +108,19 @@ class CausalSelfAttention(CausalCrossAttention):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)"""
         return super().forward(x, x)
+
+
+class RotarySelfAttention(CausalSelfAttention):
+    """Self-attention whose queries and keys are turned by their positions, so that scores know the distance alone."""
+
+    rope_cache: Tensor
+
+    def add_scoring(self, config: Any) -> None:
+        super().add_scoring(config)
+        self.register_buffer("rope_cache", rotary_cache(config.block_size, config.n_embd // config.n_head))
+
+    def mark_positions(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+        return rotate(x, self.rope_cache[: x.size(2)] if at is None else self.rope_cache[at][:, None])
 
 
 class SynthesizerAttention(Attention):

@@ -67,11 +67,13 @@ def describe(state: dict[str, Tensor]) -> dict[str, Any]:
         variant = "perceiver"
     elif "blocks.0.attn.w1.weight" in state:
         variant = "synthesizer"
+    elif "blocks.0.attn.rope_cache" in state:
+        variant = "rope"
     return {
         "variant": variant,
         "bottleneck_dim": size("down_block.C", 1),
         "vocabulary size": size("tok_emb.weight", 0),
         "width": size("tok_emb.weight", 1),
         "blocks": len({name.split(".")[1] for name in state if name.startswith("blocks.")}),
-        "block size": size("pos_emb", 1),
+        "block size": size("blocks.0.attn.rope_cache", 0) if variant == "rope" else size("pos_emb", 1),
     }

@@ -30,7 +30,8 @@ class Memory:
         rows = torch.arange(len(x), device=x.device)[:, None]  # (B, 1)
         self.values[rows, :, at] = self.layer.split_heads(self.layer.value(x)).transpose(1, 2)  # (B, t, H, D)
         if not isinstance(self.layer, SynthesizerAttention):
-            self.keys[rows, :, at] = self.layer.split_heads(self.layer.key(x)).transpose(1, 2)
+            keys = self.layer.mark_positions(self.layer.split_heads(self.layer.key(x)), at)  # (B, H, t, D)
+            self.keys[rows, :, at] = keys.transpose(1, 2)
 
     def read(self, x: Tensor, at: Tensor) -> Tensor:
         """What the layer gives (B, t, C) for queries x (B, t, C), each of which sees the positions 0 ... at (B, t)."""
@@ -38,7 +39,7 @@ class Memory:
         if isinstance(layer, SynthesizerAttention):
             scores = layer.split_heads(layer.w1(x)).relu() @ layer.w2[:, :seen] + layer.b2[:seen]  # (B, H, t, seen)
         else:
-            queries = layer.split_heads(layer.query(x))  # (B, H, t, D)
+            queries = layer.mark_positions(layer.split_heads(layer.query(x)), at)  # (B, H, t, D)
             scores = queries @ self.keys[:, :, :seen].transpose(2, 3) / math.sqrt(queries.size(-1))  # (B, H, t, seen)
         unseen = torch.arange(seen, device=x.device) > at[:, None, :, None]  # (B, 1, t, seen)
         weights = scores.masked_fill(unseen, -math.inf).softmax(dim=-1)
@@ -64,7 +65,7 @@ class Decoder:
         be anything, and are overwritten when their turn comes.
         """
         model = self.model
-        x = model.tok_emb(idx) + model.pos_emb[0, at]  # (B, t, C)
+        x = model.embed(idx, at)  # (B, t, C)
         if not model.config.perceiver:
             for block in model.blocks:
                 x = self.block(block, x, at)

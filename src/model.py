@@ -1,7 +1,8 @@
-"""The model: a character GPT in three variants that share all but what their name says.
+"""The model: a character GPT in four variants that share all but what their name says.
 
     vanilla      embed -> Block x n_layer -> LayerNorm -> head
     synthesizer  the same, with SynthesizerAttention in each block
+    rope         the same, with RotarySelfAttention in each block and no embeddings of positions
     perceiver    embed -> DownProjectBlock -> Block x (n_layer - 2) -> UpProjectBlock -> LayerNorm -> head
 
 Shapes: B batch, T positions, C width (`n_embd`), V vocabulary, m latents (`bottleneck_dim`).
@@ -14,11 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attention import Attention, CausalCrossAttention, CausalSelfAttention, SynthesizerAttention
+from attention import Attention, CausalCrossAttention, CausalSelfAttention, RotarySelfAttention, SynthesizerAttention
 from dropout import Dropout
 from files import UserError
 
-VARIANTS = ("vanilla", "perceiver", "synthesizer")
+VARIANTS = ("vanilla", "perceiver", "synthesizer", "rope")
+
+
+def variant_flags(variant: str, bottleneck_dim: int) -> dict[str, Any]:
+    """What of a GPTConfig makes the model that variant."""
+    if variant == "vanilla":
+        return {}
+    return {variant: True} | ({"bottleneck_dim": bottleneck_dim} if variant == "perceiver" else {})
 
 
 @dataclass(frozen=True)
@@ -36,14 +44,17 @@ class GPTConfig:
     perceiver: bool = False
     bottleneck_dim: int | None = None  # latents of the perceiver
     synthesizer: bool = False
+    rope: bool = False  # rotary embeddings in place of learned positions
 
     def __post_init__(self) -> None:
         if self.perceiver and not 1 <= (self.bottleneck_dim or 0) <= self.block_size:
             raise UserError(f"bottleneck_dim is {self.bottleneck_dim}: it must lie between 1 and the block size {self.block_size}")
         if self.perceiver and self.n_layer < 2:
             raise UserError("a perceiver has a first and a last block: n_layer must be at least 2")
-        if self.perceiver and self.synthesizer:
-            raise UserError("a model is a perceiver or a synthesizer, not both")
+        if self.perceiver + self.synthesizer + self.rope > 1:
+            raise UserError("a model is a perceiver, a synthesizer or one with rope, not several at once")
+        if self.rope and self.n_embd // self.n_head % 2:
+            raise UserError(f"rope turns pairs: the heads' size, n_embd {self.n_embd} / n_head {self.n_head}, must be even")
 
     @classmethod
     def of(cls, config: Any) -> Self:
@@ -71,7 +82,9 @@ class Block(nn.Module):
 
     def choose_attention(self, config: Any) -> type[Attention]:
         """Which layer the block attends with."""
-        return SynthesizerAttention if getattr(config, "synthesizer", False) else CausalSelfAttention
+        if getattr(config, "synthesizer", False):
+            return SynthesizerAttention
+        return RotarySelfAttention if getattr(config, "rope", False) else CausalSelfAttention
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)"""
@@ -119,7 +132,8 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config = GPTConfig.of(config)
         self.tok_emb = nn.Embedding(config.vocab_size, config.n_embd)
-        self.pos_emb = nn.Parameter(torch.zeros(1, config.block_size, config.n_embd))
+        if not config.rope:
+            self.pos_emb = nn.Parameter(torch.zeros(1, config.block_size, config.n_embd))
         self.drop = Dropout(config.embd_pdrop)
         if config.perceiver:
             inner = replace(config, block_size=config.bottleneck_dim)
@@ -136,6 +150,13 @@ class GPT(nn.Module):
         """The longest input that `forward` takes."""
         return self.config.block_size - int(self.config.synthesizer)
 
+    def embed(self, idx: Tensor, at: Tensor | None = None) -> Tensor:
+        """What the blocks read (B, T, C) of characters (B, T) at the positions `at` (B, T), or 0...T-1."""
+        x = self.tok_emb(idx)
+        if self.config.rope:
+            return x
+        return x + (self.pos_emb[:, : idx.size(1)] if at is None else self.pos_emb[0, at])
+
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Logits (B, T, V) for indices (B, T) and, given targets (B, T), the mean loss over those that are not PAD, in nats.
 
@@ -144,7 +165,7 @@ class GPT(nn.Module):
         T = idx.size(1)
         if T > self.get_block_size():
             raise ValueError(f"an input of {T} characters is longer than the {self.get_block_size()} that the model takes")
-        x = self.drop(self.tok_emb(idx) + self.pos_emb[:, :T])  # (B, T, C)
+        x = self.drop(self.embed(idx))  # (B, T, C)
         x = self.up_block(self.blocks(self.down_block(x)), x) if self.config.perceiver else self.blocks(x)  # (B, T, C)
         logits = self.head(self.ln_f(x))  # (B, T, V)
         if targets is None:

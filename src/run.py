@@ -34,7 +34,7 @@ from files import (
     write_card,
     written_whole,
 )
-from model import GPT, GPTConfig
+from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe
 from trainer import Trainer, TrainerConfig, pick_device
 from utils import evaluate_places, set_seed
@@ -78,9 +78,7 @@ def make_model(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -
         embd_pdrop=recipe.dropout,
         resid_pdrop=recipe.dropout,
         attn_pdrop=recipe.dropout,
-        perceiver=args.variant == "perceiver",
-        bottleneck_dim=args.bottleneck_dim if args.variant == "perceiver" else None,
-        synthesizer=args.variant == "synthesizer",
+        **variant_flags(args.variant, args.bottleneck_dim),
     )
     return GPT(config)
 

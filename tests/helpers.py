@@ -3,15 +3,15 @@
 import torch
 from torch.utils.data import Dataset
 
-from model import GPT, GPTConfig
+from model import GPT, VARIANTS, GPTConfig, variant_flags
 
-VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 6}, "synthesizer": {"synthesizer": True}}
+FLAGS = {variant: variant_flags(variant, 6) for variant in VARIANTS}
 
 
 def sharp_model(variant, block_size=24):
     """A small random model whose likeliest characters vary and are no near ties."""
     torch.manual_seed(0)
-    model = GPT(GPTConfig(9, block_size, n_layer=3, n_head=2, n_embd=16, **VARIANTS[variant]))
+    model = GPT(GPTConfig(9, block_size, n_layer=3, n_head=2, n_embd=16, **FLAGS[variant]))
     for parameter in model.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.6)

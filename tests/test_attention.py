@@ -1,11 +1,12 @@
 """Each layer against its equation, written out entry by entry."""
 
+import cmath
 import math
 
 import pytest
 import torch
 
-from attention import CausalCrossAttention, CausalSelfAttention, SynthesizerAttention, causal_mask
+from attention import CausalCrossAttention, CausalSelfAttention, RotarySelfAttention, SynthesizerAttention, causal_mask
 from model import GPTConfig
 
 
@@ -38,13 +39,12 @@ def linear(layer, x):
 
 def written_out(layer, score, x_kv, n_query):
     """Attention for one sequence by loops over queries, heads and keys; `score(head, query, key)` gives the logits."""
-    width, heads = 6, 3
-    size = width // heads
+    size = layer.value.in_features // layer.n_head
     values = [linear(layer.value, x) for x in x_kv]
     outputs = []
     for query in range(n_query):
         joined = []
-        for head in range(heads):
+        for head in range(layer.n_head):
             seen = range(min(query + 1, len(x_kv)))
             exponentials = [math.exp(score(head, query, key)) for key in seen]
             weights = [e / sum(exponentials) for e in exponentials]
@@ -87,6 +87,43 @@ def test_cross_attention_reads_keys_up_to_the_query_index(n_key, n_query):
     torch.testing.assert_close(layer(x_kv, x_q)[0], written_out(layer, dot_scores(layer, keys, queries), keys, n_query))
 
 
+class WiderConfig(BareConfig):
+    """With two pairs of entries in each head."""
+
+    n_embd = 12
+
+
+@pytest.mark.parametrize("length", [1, 5, 8])
+def test_rotary_attention_is_a_complex_rotation(length):
+    """Pair i of a head is a complex number, turned by the angle position * 10000^(-2i/4) (Su et al. 2021)."""
+    layer = randomised(RotarySelfAttention(WiderConfig()))
+    x = torch.randn(1, length, 12, dtype=torch.float64)
+    queries, keys = ([linear(projection, position) for position in x[0].tolist()] for projection in (layer.query, layer.key))
+
+    def turned(vector, head, position):
+        pairs = [complex(*vector[4 * head + 2 * i : 4 * head + 2 * i + 2]) for i in range(2)]
+        return [pair * cmath.exp(1j * position * 10000 ** (-2 * i / 4)) for i, pair in enumerate(pairs)]
+
+    def score(head, query, key):
+        q, k = turned(queries[query], head, query), turned(keys[key], head, key)
+        return sum((a * b.conjugate()).real for a, b in zip(q, k, strict=True)) / math.sqrt(4)
+
+    torch.testing.assert_close(layer(x)[0], written_out(layer, score, x[0].tolist(), length), rtol=1e-5, atol=1e-5)
+
+
+def test_rotary_scores_depend_on_the_distance_alone():
+    layer = RotarySelfAttention(WiderConfig())
+    query, key = torch.randn(2, 1, 3, 1, 4)  # (B, H, T, D) each
+    scores = {}
+    for at in range(8):
+        for seen in range(8):
+            turned = [layer.mark_positions(x, torch.tensor([[p]])) for x, p in ((query, at), (key, seen))]
+            scores.setdefault(at - seen, []).append((turned[0] * turned[1]).sum(-1))
+    for same in scores.values():
+        torch.testing.assert_close(torch.stack(same), same[0].expand(len(same), *same[0].shape), rtol=0, atol=1e-5)
+    assert (scores[1][0] - scores[-1][0]).abs().min() > 1e-3  # and it matters which of the two comes first
+
+
 @pytest.mark.parametrize("length", [1, 4, 7])
 def test_synthesizer_scores_each_position_from_its_own_vector(length):
     layer = randomised(SynthesizerAttention(BareConfig()))
@@ -101,7 +138,7 @@ def test_synthesizer_scores_each_position_from_its_own_vector(length):
     torch.testing.assert_close(layer(x)[0], written_out(layer, score, x[0].tolist(), length))
 
 
-@pytest.mark.parametrize("layer_class", [CausalSelfAttention, SynthesizerAttention])
+@pytest.mark.parametrize("layer_class", [CausalSelfAttention, RotarySelfAttention, SynthesizerAttention])
 def test_nothing_leaks_from_the_future_however_low_the_scores_of_the_past(layer_class):
     layer = randomised(layer_class(BareConfig()))
     with torch.no_grad():

@@ -13,12 +13,12 @@ from acceleration import Gradients, RecordedGradients, ThreadedGradients
 from batches import Batches, CutBatches, Part, Shapes, corrupt_codes, make_batches
 from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt, encode
 from helpers import OneByOne
-from model import GPT, GPTConfig
+from model import GPT, VARIANTS, GPTConfig, variant_flags
 from utils import derive_seed
 
 CPU = torch.device("cpu")
 TEXT = st.text("abc é", max_size=30)
-VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 40}, "synthesizer": {"synthesizer": True}}
+FLAGS = {variant: variant_flags(variant, 40) for variant in VARIANTS}
 
 
 def spell(dataset, codes):
@@ -139,10 +139,10 @@ def test_the_parts_hold_all_targets_of_the_batch_and_little_padding(kind, shapes
 
 
 @pytest.mark.parametrize("kind", ["at once", "one by one"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FLAGS)
 def test_the_parts_gradients_add_up_to_that_of_the_padded_batch(kind, variant):
     torch.manual_seed(0)
-    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=16, **VARIANTS[variant])).double().eval()
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=16, **FLAGS[variant])).double().eval()
     batch = split_batches(kind, Shapes(200, 1))[0]
     assert len({part.x.size(1) for part in batch.parts}) > 3
 
@@ -193,10 +193,10 @@ def test_without_recording_training_goes_on_with_one_warning(capsys):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FLAGS)
 def test_recorded_gradients_are_those_of_the_kernels_one_by_one(variant):
     torch.manual_seed(0)
-    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **VARIANTS[variant])).cuda().eval()
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **FLAGS[variant])).cuda().eval()
     batch = CutBatches([CORPUS, NAMES], 32, 3, 0, Shapes(300, 16), torch.device("cuda"))[0]
     assert {device_part.x.device.type for device_part in batch.parts} == {"cuda"}
 

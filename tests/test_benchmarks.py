@@ -11,17 +11,17 @@ import torch
 
 import train_speed
 from dataset import CharCorruptionDataset
-from model import GPT, GPTConfig
+from model import GPT, VARIANTS, GPTConfig, variant_flags
 from plain import PlainTrainer, make_plain
 from trainer import Trainer, TrainerConfig
 
-VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 8}, "synthesizer": {"synthesizer": True}}
+FLAGS = {variant: variant_flags(variant, 8) for variant in VARIANTS}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FLAGS)
 def test_the_plain_twin_computes_the_same(variant):
     torch.manual_seed(0)
-    model = GPT(GPTConfig(9, 24, n_layer=3, n_head=2, n_embd=16, **VARIANTS[variant])).double().eval()
+    model = GPT(GPTConfig(9, 24, n_layer=3, n_head=2, n_embd=16, **FLAGS[variant])).double().eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     idx = torch.randint(0, 9, (4, 23))

@@ -5,7 +5,7 @@ import torch
 
 from dataset import CharCorruptionDataset, NameDataset, encode
 from decoding import Decoder, answer
-from helpers import VARIANTS, sharp_model
+from helpers import FLAGS, sharp_model
 from model import GPT, GPTConfig
 from trainer import Trainer, TrainerConfig
 from utils import sample
@@ -17,7 +17,7 @@ def plain_answer(model, prompt, steps, end):
     return continuation[: continuation.index(end)] if end in continuation else continuation
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FLAGS)
 def test_answers_in_a_batch_equal_those_one_by_one(variant):
     model = sharp_model(variant, block_size=26)
     torch.manual_seed(1)
@@ -30,14 +30,14 @@ def test_answers_in_a_batch_equal_those_one_by_one(variant):
     assert len(lengths) > 3  # answers that end early are among them, or the test shows little
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FLAGS)
 def test_answers_of_a_trained_model_too(variant):
     people = [f"{name} {n}" for name in ("Ada", "Bo", "Christopher") for n in "abcdefgh"]
     towns = ["Lima", "Rome", "Saint Paul"]
     rows = [f"Where was {person} born?\t{towns[len(person + person[-1]) % 3]}" for person in people]
     corpus = CharCorruptionDataset("\n".join(rows).replace("\t", " "), 48)
     torch.manual_seed(0)
-    kwargs = VARIANTS[variant] | ({"bottleneck_dim": 46} if variant == "perceiver" else {})  # enough to read the names
+    kwargs = FLAGS[variant] | ({"bottleneck_dim": 46} if variant == "perceiver" else {})  # enough to read the names
     model = GPT(GPTConfig(corpus.vocab_size, 48, n_layer=3, n_head=2, n_embd=32, **kwargs))
     Trainer(
         model, NameDataset(corpus, "\n".join(rows)), None, TrainerConfig(max_epochs=60, batch_size=8, learning_rate=5e-3, device="cpu")
@@ -48,7 +48,7 @@ def test_answers_of_a_trained_model_too(variant):
     assert len(set(map(tuple, expected))) > 1  # it has learnt to answer
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FLAGS)
 def test_positions_may_come_one_by_one_or_many_at_once(variant):
     model = sharp_model(variant).double()
     torch.manual_seed(1)

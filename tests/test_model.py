@@ -1,4 +1,4 @@
-"""The three variants: sizes, names, initial values, and what may depend on what."""
+"""The four variants: sizes, names, initial values, and what may depend on what."""
 
 import dataclasses
 import math
@@ -9,31 +9,31 @@ import torch
 from torch.nn import functional as F
 
 from attention import SynthesizerAttention
-from model import GPT, Block, DownProjectBlock, GPTConfig, UpProjectBlock
+from model import GPT, VARIANTS, Block, DownProjectBlock, GPTConfig, UpProjectBlock, variant_flags
 
-VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 64}, "synthesizer": {"synthesizer": True}}
+FLAGS = {variant: variant_flags(variant, 64) for variant in VARIANTS}
 
 
 def small(variant, vocab_size=13, block_size=12, **changes):
     """A model of a few thousand parameters, all of them random, without dropout and in double precision."""
     torch.manual_seed(0)
     kwargs = {"n_layer": 3, "n_head": 2, "n_embd": 8, "embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0}
-    kwargs |= VARIANTS[variant] | ({"bottleneck_dim": 5} if variant == "perceiver" else {}) | changes
+    kwargs |= FLAGS[variant] | ({"bottleneck_dim": 5} if variant == "perceiver" else {}) | changes
     model = GPT(GPTConfig(vocab_size, block_size, **kwargs)).double()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return model
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+@pytest.fixture(scope="module", params=FLAGS)
 def full_size(request):
     torch.manual_seed(0)
-    return request.param, GPT(GPTConfig(256, 128, **VARIANTS[request.param]))
+    return request.param, GPT(GPTConfig(256, 128, **FLAGS[request.param]))
 
 
 def test_number_of_parameters(full_size):
     variant, model = full_size
-    expected = {"vanilla": 3_323_392, "perceiver": 3_339_776, "synthesizer": 3_076_988}
+    expected = {"vanilla": 3_323_392, "perceiver": 3_339_776, "synthesizer": 3_076_988, "rope": 3_290_624}
     assert sum(parameter.numel() for parameter in model.parameters()) == expected[variant]
 
 
@@ -54,15 +54,18 @@ def block_shapes(prefix, mask, attention):
 def test_names_and_shapes_of_the_state_dict(full_size):
     variant, model = full_size
     dots = ("key", "query", "value", "proj")
-    expected = {"tok_emb.weight": (256, 256), "pos_emb": (1, 128, 256), "head.weight": (256, 256)}
-    expected |= {"ln_f.weight": (256,), "ln_f.bias": (256,)}
+    expected = {"tok_emb.weight": (256, 256), "head.weight": (256, 256), "ln_f.weight": (256,), "ln_f.bias": (256,)}
+    if variant == "rope":
+        expected |= {f"blocks.{layer}.attn.rope_cache": (128, 16, 2) for layer in range(4)}
+    else:
+        expected |= {"pos_emb": (1, 128, 256)}
     if variant == "perceiver":
         expected |= {"down_block.C": (1, 64, 256)}
         expected |= block_shapes("down_block", 128, dots) | block_shapes("up_block", 128, dots)
         expected |= block_shapes("blocks.0", 64, dots) | block_shapes("blocks.1", 64, dots)
     else:
         for layer in range(4):
-            expected |= block_shapes(f"blocks.{layer}", 128, dots if variant == "vanilla" else ("w1", "value", "proj"))
+            expected |= block_shapes(f"blocks.{layer}", 128, ("w1", "value", "proj") if variant == "synthesizer" else dots)
     assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == expected
 
 
@@ -114,7 +117,7 @@ def influences(model, length):
     return table
 
 
-@pytest.mark.parametrize("variant", ["vanilla", "synthesizer"])
+@pytest.mark.parametrize("variant", ["vanilla", "synthesizer", "rope"])
 @pytest.mark.parametrize("length", [1, 6, 11])
 def test_each_position_depends_on_all_before_it_and_none_after(variant, length):
     assert influences(small(variant), length) == [[j <= i for j in range(length)] for i in range(length)]
@@ -202,6 +205,9 @@ def twin(state, idx, n_head):
             scores = heads(linear(f"{name}.w1", x_q)).clamp(min=0) @ state[f"{name}.w2"][:, :T_k] + state[f"{name}.b2"][:T_k]
         else:
             q, k = heads(linear(f"{name}.query", x_q)), heads(linear(f"{name}.key", x_kv))
+            if f"{name}.rope_cache" in state:  # each pair of neighbours is a complex number, times one of modulus 1
+                turns = torch.view_as_complex(state[f"{name}.rope_cache"])[:T_q]
+                q, k = (torch.view_as_real(torch.view_as_complex(z.unflatten(-1, (-1, 2))) * turns).flatten(-2) for z in (q, k))
             scores = torch.einsum("bhqd,bhkd->bhqk", q, k) / q.shape[-1] ** 0.5
         weights = scores.exp() * (positions[:T_k] <= positions[:T_q, None])
         weights = weights / weights.sum(-1, keepdim=True)
@@ -216,7 +222,7 @@ def twin(state, idx, n_head):
         gelu = hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5))  # Hendrycks & Gimpel 2016, exact
         return x + linear(f"{name}.mlp.2", gelu)
 
-    x = x_input = state["tok_emb.weight"][idx] + state["pos_emb"][:, : idx.shape[1]]
+    x = x_input = state["tok_emb.weight"][idx] + (state["pos_emb"][:, : idx.shape[1]] if "pos_emb" in state else 0)
     if "down_block.C" in state:
         latents = ln("down_block.ln1", state["down_block.C"]).repeat(idx.shape[0], 1, 1)
         x = mlp("down_block", attention("down_block.attn", x, latents))
@@ -231,10 +237,10 @@ def twin(state, idx, n_head):
 def test_logits_are_those_of_an_independent_reading_of_the_checkpoint(full_size):
     variant, model = full_size
     torch.manual_seed(0)
-    state = {
-        name: t.double() if name.endswith("mask") else t.double() + 0.05 * torch.randn(t.shape) for name, t in model.state_dict().items()
-    }
-    model = GPT(GPTConfig(256, 128, **VARIANTS[variant])).double().eval()
+    state = {name: tensor.double() for name, tensor in model.state_dict().items()}
+    for name, _ in model.named_parameters():
+        state[name] += 0.05 * torch.randn(state[name].shape)
+    model = GPT(GPTConfig(256, 128, **FLAGS[variant])).double().eval()
     model.load_state_dict(state)
     idx = torch.randint(0, 256, (2, 127))
     torch.testing.assert_close(model(idx)[0], twin(state, idx, n_head=8))
@@ -268,8 +274,11 @@ def test_config_is_frozen_and_refuses_what_cannot_be_built():
         config.block_size = 64
     with pytest.raises(TypeError):
         GPTConfig(256, 128, n_heads=4)
-    with pytest.raises(ValueError, match="not both"):
-        GPTConfig(256, 128, perceiver=True, bottleneck_dim=8, synthesizer=True)
+    for flags in ({"perceiver": True, "bottleneck_dim": 8, "synthesizer": True}, {"synthesizer": True, "rope": True}):
+        with pytest.raises(ValueError, match="not several at once"):
+            GPTConfig(256, 128, **flags)
+    with pytest.raises(ValueError, match="must be even"):
+        GPTConfig(256, 128, n_embd=24, n_head=8, rope=True)
     for bottleneck_dim in (None, 0, 129):
         with pytest.raises(ValueError, match="between 1 and the block size 128"):
             GPTConfig(256, 128, perceiver=True, bottleneck_dim=bottleneck_dim)

@@ -51,14 +51,16 @@ def pretrain(command, variant="vanilla", out="pre.params", *more):
 # ---------------------------------------------------------------- the main job
 
 
-@pytest.mark.parametrize(("variant", "flags"), [("vanilla", ""), ("perceiver", "--bottleneck_dim 64"), ("synthesizer", "")])
+@pytest.mark.parametrize(("variant", "flags"), [("vanilla", ""), ("perceiver", "--bottleneck_dim 64"), ("synthesizer", ""), ("rope", "")])
 def test_the_handouts_commands_in_their_order(folder, command, variant, flags):
     v, quick = variant, [*flags.split(), "--max_epochs", "1"]
     code, out, err = command(f"pretrain {v} wiki.txt --writing_params_path {v}.pretrain.params --pretrain_lr 6e-4", *quick)
     assert code == 0, err
     text = Path("wiki.txt").read_text(encoding="utf-8")
     assert f"data has {len(text)} characters, {len(set(text)) + 2} unique." in out
-    n_parameters = {"vanilla": 3_323_392, "perceiver": 3_339_776, "synthesizer": 3_076_988}[v] - 2 * 256 * (254 - len(set(text)))
+    n_parameters = {"vanilla": 3_323_392, "perceiver": 3_339_776, "synthesizer": 3_076_988, "rope": 3_290_624}[v] - 2 * 256 * (
+        254 - len(set(text))
+    )
     assert f"number of parameters: {n_parameters}" in out
 
     tail = f"--writing_params_path {v}.finetune.params --finetune_corpus_path birth_places_train.tsv"

@@ -9,18 +9,18 @@ from torch.utils.data import Dataset
 from dataset import CharCorruptionDataset, NameDataset
 from files import UserError
 from helpers import OneByOne
-from model import GPT, GPTConfig
+from model import GPT, VARIANTS, GPTConfig, variant_flags
 from trainer import Trainer, TrainerConfig, learning_rate, make_optimizers, pick_device
 from utils import set_seed
 
 HANDOUT = TrainerConfig(learning_rate=6e-3, lr_decay=True, warmup_tokens=512 * 20, final_tokens=200 * 2938 * 128)
 LINES = [f"Person {i} was born in town {i * i % 17}, and lives there." for i in range(20)]
-VARIANTS = {"vanilla": {}, "perceiver": {"perceiver": True, "bottleneck_dim": 8}, "synthesizer": {"synthesizer": True}}
+FLAGS = {variant: variant_flags(variant, 8) for variant in VARIANTS}
 
 
 def small_model(corpus, variant="vanilla", **changes):
     set_seed(0)
-    kwargs = {"n_layer": 2, "n_head": 2, "n_embd": 16} | VARIANTS[variant] | changes
+    kwargs = {"n_layer": 2, "n_head": 2, "n_embd": 16} | FLAGS[variant] | changes
     return GPT(GPTConfig(corpus.vocab_size, corpus.block_size, **kwargs))
 
 
@@ -78,7 +78,7 @@ def test_the_trainer_follows_the_schedule_by_tokens_with_padding():
 # ---------------------------------------------------------------- the optimizer
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FLAGS)
 @pytest.mark.parametrize("muon_lr", [None, 0.02])
 def test_the_optimizers_partition_the_parameters(variant, muon_lr):
     model = small_model(CharCorruptionDataset("\n".join(LINES), 48), variant)
