@@ -62,7 +62,7 @@ def make_peer(corpus: CharCorruptionDataset, config: TrainerConfig, device: torc
     )
     batches = CutBatches([corpus], config.batch_size, config.max_epochs, 0, Shapes(10**9, 1), torch.device("cpu"))
     examples = []
-    for batch in batches.load(0, pin_memory=False):
+    for batch in batches.load(0, 0, pin_memory=False):
         ((x, y, _),) = batch.parts
         for row in nn.functional.pad(torch.cat((x[:, :1], y), dim=1), (0, 127 - y.size(1))):  # (128,)
             examples.append({"input_ids": row, "labels": row.masked_fill(row == 0, -100)})
@@ -117,7 +117,12 @@ def main() -> None:
     )
     trainer = Trainer(make_model(corpus, args.variant), corpus, None, config)
     twin = PlainTrainer(make_model(corpus, args.variant), corpus, config, device)
-    ways = {"this project": trainer.train, "plain twin": lambda: [twin.train() for _ in range(args.epochs)]}
+
+    def ours() -> None:
+        trainer.step = 0  # once more from the beginning, by what it has learnt already
+        trainer.train()
+
+    ways = {"this project": ours, "plain twin": lambda: [twin.train() for _ in range(args.epochs)]}
     if args.variant == "vanilla" and all(map(importlib.util.find_spec, ("transformers", "accelerate"))):
         ways["transformers"] = make_peer(corpus, config, device).train
     for warm_up in list(ways.values())[: 3 if device.type == "cuda" else 0]:

@@ -74,6 +74,11 @@ class Batches(Dataset):
     def __len__(self) -> int:
         return self.epochs * self.steps_per_epoch
 
+    def examples_before(self, step: int) -> int:
+        """How many examples the steps before this one have."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        return epoch * self.n_examples + batch * self.batch_size
+
     def chosen(self, step: int) -> Tensor:
         """(B,) the items of a step."""
         epoch, batch = divmod(step, self.steps_per_epoch)
@@ -94,9 +99,10 @@ class Batches(Dataset):
         parts = split(x[order], y[order], widths[order], targets.sum(dim=1)[order], self.shapes)
         return Batch(parts, len(x), y.numel())
 
-    def load(self, num_workers: int, pin_memory: bool) -> Iterable[Batch]:
-        """All batches in order, prepared by that many processes."""
-        return DataLoader(self, batch_size=None, num_workers=num_workers, pin_memory=pin_memory)
+    def load(self, first: int, num_workers: int, pin_memory: bool) -> Iterable[Batch]:
+        """The batches in order from step `first` on, prepared by that many processes."""
+        steps = range(first, len(self))
+        return DataLoader(self, batch_size=None, sampler=steps, num_workers=num_workers, pin_memory=pin_memory)
 
 
 class CutBatches(Batches):
@@ -127,9 +133,9 @@ class CutBatches(Batches):
         """The tensor on the device, without waiting for it."""
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor.to(self.device)
 
-    def load(self, num_workers: int, pin_memory: bool) -> Iterable[Batch]:
-        """All batches in order; there is no work for other processes."""
-        return (self[step] for step in range(len(self)))
+    def load(self, first: int, num_workers: int, pin_memory: bool) -> Iterable[Batch]:
+        """The batches in order from step `first` on; there is no work for other processes."""
+        return (self[step] for step in range(first, len(self)))
 
 
 def corrupt_codes(codes: Tensor, cuts: Cuts | Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -18,8 +18,10 @@ RECIPE_SIZES = ("width", "blocks", "block size", "heads")
 
 def save_params(model: nn.Module, path: str | Path) -> None:
     """Write the model's state_dict, its tensors on the CPU; all of it or nothing."""
+    content = BytesIO()
+    torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, content)
     with written_whole(path) as temporary:
-        torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = None) -> None:

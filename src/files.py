@@ -1,15 +1,17 @@
 """Files, errors and the command line: what every command needs, torch not among it."""
 
 import argparse
+import glob
 import hashlib
 import io
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 BUNDLED_SHA256 = "a250bedae2637cad7702e82e1140375e1a85819d89366074a94f162c63012fe1"  # of the bundled wiki.txt, whose people are invented
 
@@ -20,22 +22,78 @@ class UserError(ValueError):
     """Something that the user can mend; the message is one line that names it and says how."""
 
 
-def run_reporting_errors(main: Callable[[], int | None]) -> int:
-    """Run a command in UTF-8; its exit code is what it returns, 130 after Ctrl-C, or 2 after a UserError.
+class UnwritableError(UserError):
+    """A file that can't be written: a full disk, say, or a folder that is read-only."""
 
-    The last two become one line on stderr.
+
+class Stopped(Exception):  # noqa: N818 - no error
+    """Work that a signal ended in good order; the message says how to go on."""
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
+def run_reporting_errors(main: Callable[[], int | None]) -> int:
+    """Run a command in UTF-8; its exit code is what it returns, 2 after a UserError, 128 and the number after a signal.
+
+    Whatever goes wrong becomes one line on stderr, or a traceback with `--debug`.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows takes less than UTF-8
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    sys.stdout, sys.stderr = Output(sys.stdout), Output(sys.stderr)
+    name = Path(sys.argv[0]).name
     try:
         return main() or 0
     except UserError as error:
-        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        print(f"{name}: error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(f"{name}: {stopped}", file=sys.stderr)
+        return 128 + stopped.signal_number
     except KeyboardInterrupt:
-        print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        what = str(error).strip().split("\n")[0]
+        print(f"{name}: error: {type(error).__name__}: {what} (--debug shows where)", file=sys.stderr)
+        return 1
+    finally:
+        for output in (sys.stdout, sys.stderr):
+            output.flush()
+        sys.stdout, sys.stderr = sys.stdout.stream, sys.stderr.stream
+
+
+class Output(io.TextIOBase):
+    """A stream in UTF-8 that goes quiet where nobody reads it any more, or its disk is full, and the work goes on."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - None: it was closed from the start
+        if isinstance(self.stream, io.TextIOWrapper):  # a pipe on Windows takes less than UTF-8
+            self.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except OSError:  # what is still to be written would fail again when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+    def isatty(self) -> bool:
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+    @property
+    def encoding(self) -> str:
+        return self.stream.encoding
 
 
 @contextmanager
@@ -48,7 +106,11 @@ def blaming(path: str | Path) -> Iterator[None]:
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports errors as everything here does: in one line."""
+    """Reports errors as everything here does: in one line, or with a traceback for `--debug`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_argument("--debug", action="store_true", help="show where an error comes from")
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see --help)")
@@ -111,21 +173,31 @@ def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to, renamed to it at the end: all of the file appears, or nothing."""
+    """A temporary path beside `path` to write to, renamed to it at the end: all of the file appears, or nothing.
+
+    Raises UnwritableError.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.touch()
-    except OSError as error:
-        raise UserError(f"can't write {path}: {error.strerror or error}") from None
-    try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise UnwritableError(f"can't write {path}: {error.strerror or error}") from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(path: str | Path) -> None:
+    """Remove what a process that was killed while it wrote `path` has left beside it."""
+    for leftover in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.*"):
+        if leftover.suffix[1:].isdigit():
+            with suppress(OSError):
+                leftover.unlink()
 
 
 def sha256(text: str) -> str:

@@ -7,13 +7,14 @@ The flags are described in arguments.py.
 """
 
 import platform
+import shlex
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch.utils.data import ConcatDataset, Dataset
@@ -21,12 +22,18 @@ from tqdm import tqdm
 
 from arguments import choose_recipe, parse_arguments
 from checkpoint import load_params, save_params
+from curves import Curves
 from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, check_characters, encode
 from decoding import answer
 from files import (
+    Stopped,
+    UnwritableError,
     UserError,
     announce_if_bundled,
     blaming,
+    card_path,
+    clear_leftovers,
+    file_sha256,
     read_questions,
     read_text,
     run_reporting_errors,
@@ -36,11 +43,9 @@ from files import (
 )
 from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe
+from resume import Checkpoints, Signals
 from trainer import Trainer, TrainerConfig, pick_device
 from utils import evaluate_places, set_seed
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 ANSWER_LENGTH = 32  # characters decoded for an answer, at most
 EVALUATION_BATCH = 64  # questions answered at a time: on two cores, more are slower
@@ -95,10 +100,35 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
 
     if pick_device(args.device).type == "cuda" and not args.plain:
         torch.set_float32_matmul_precision("high")  # TF32 for what is not in bfloat16
-    started = time.monotonic()
-    with tensorboard(args, recipe) as writer:
+    checkpoints = Checkpoints(args.writing_params_path, identity(args, recipe, corpus), args.checkpoint_minutes)
+    for path in (args.writing_params_path, card_path(args.writing_params_path), checkpoints.path):
+        clear_leftovers(path)
+    state = checkpoints.load() if args.resume else None
+    started = time.monotonic() - (state["seconds"] if state else 0)
+    with curves(args, recipe, state["step"] if state else 0) as writer, Signals() as signals:
         trainer = Trainer(model, dataset, None, trainer_config(args, recipe, len(dataset), len(corpus), writer))
-        trainer.train()
+        if state is not None:
+            trainer.restore(state)
+            print(f"Going on after step {trainer.step}.")
+
+        def save() -> None:
+            checkpoints.save(trainer.state() | {"seconds": time.monotonic() - started})
+            writer.flush()
+
+        def after_step() -> None:
+            """Save the state when it is time to, and when a signal ends the run."""
+            if checkpoints.due() or signals.received:
+                try:
+                    save()
+                except UnwritableError as error:
+                    if signals.received:
+                        raise
+                    print(f"warning: {error}; training goes on, with the checkpoint before", file=sys.stderr)
+            if signals.received:
+                raise Stopped(signals.received, f"stopped after step {trainer.step}; go on with: {resuming_command()}")
+
+        trainer.train(after_step)
+        save()
     save_params(model, args.writing_params_path)
     seconds = time.monotonic() - started
     facts = {
@@ -115,7 +145,26 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
     print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {seconds:.0f} s")
 
 
-def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents: int, writer: "SummaryWriter") -> TrainerConfig:
+def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> dict[str, Any]:
+    """What has to be the same for a run to go on: all that decides its result but the machine."""
+    files = {"the questions": args.finetune_corpus_path, "the parameters to start from": args.reading_params_path}
+    return {
+        "function": args.function,
+        "variant": args.variant,
+        "bottleneck_dim": args.bottleneck_dim if args.variant == "perceiver" else None,
+        "seed": args.seed,
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()},
+        "the corpus's hash": corpus.text.sha256,
+        **{f"{name}' hash": path and file_sha256(path) for name, path in files.items()},
+    }
+
+
+def resuming_command() -> str:
+    """The command line that goes on with this run."""
+    return shlex.join(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
+
+
+def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents: int, writer: Curves | None) -> TrainerConfig:
     """The recipe's numbers for this function, `n_examples` being the size of its dataset."""
     if args.function == "pretrain":
         epochs, batch_size, rate, muon_lr = recipe.pretrain_epochs, recipe.pretrain_batch_size, recipe.pretrain_lr, recipe.muon_lr
@@ -160,7 +209,7 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
         print(f"Predictions written to {args.outputs_path}; no targets provided")
         return
     print(f"Correct: {correct} out of {total}: {100 * correct / total}%")
-    with tensorboard(args, recipe) as writer:
+    with curves(args, recipe) as writer:
         writer.add_scalar(f"accuracy/{Path(args.outputs_path).stem}", correct / total, 0)
 
 
@@ -178,15 +227,10 @@ def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Seque
     return [answers[number] for number in range(len(prompts))]
 
 
-def tensorboard(args: Namespace, recipe: Recipe) -> "SummaryWriter":
-    """A writer into expt/, in the folder that the handouts name."""
-    from torch.utils.tensorboard import SummaryWriter  # its import takes seconds
-
+def curves(args: Namespace, recipe: Recipe, first_step: int = 0) -> Curves:
+    """The run's TensorBoard folder in expt/, as the handouts name it."""
     run = f"{args.tb_expt_name}_{args.variant}_{args.bottleneck_dim}_pt_lr_{recipe.pretrain_lr:f}_ft_lr_{recipe.finetune_lr:f}"
-    try:
-        return SummaryWriter(Path("expt", args.function, run))
-    except OSError as error:
-        raise UserError(f"can't write the TensorBoard folder expt/{args.function}: {error.strerror or error}") from None
+    return Curves(Path("expt", args.function, run), first_step)
 
 
 def vocabulary_sha256(corpus: CharCorruptionDataset) -> str:

@@ -8,10 +8,10 @@ to know of a run's randomness, whatever the number of workers or cores.
 import math
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,10 @@ from utils import derive_seed
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+    from curves import Curves
+
 LOG_EVERY = 10  # steps between two readings of the losses: each reading waits for the device
+CURE_OF_NAN = "try a lower learning rate, or --plain where it is on a GPU"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class TrainerConfig:
     seed: int = 0
     device: str = "auto"
     plain: bool = False  # without threads, CUDA graphs and bfloat16
-    writer: "SummaryWriter | None" = None  # gets train/loss and train/lr
+    writer: "Curves | SummaryWriter | None" = None  # gets train/loss and train/lr
 
 
 def learning_rate(tokens: int, config: TrainerConfig) -> float:
@@ -112,7 +115,9 @@ class Trainer:
         self.train_dataset, self.test_dataset = train_dataset, test_dataset
         self.gradients = make_gradients(self.model, config.plain)
         self.optimizers = make_optimizers(self.model, config)
+        self.step = 0  # steps done
         self.tokens = 0  # trained on so far
+        self.unread: list[tuple[Tensor, float]] = []  # losses and rates since the last reading
         self.recent_losses: deque[float] = deque(maxlen=LOG_EVERY)
         self.best_test_loss = math.inf
 
@@ -121,36 +126,61 @@ class Trainer:
         """The mean loss of the latest steps, in nats."""
         return sum(self.recent_losses) / max(1, len(self.recent_losses))
 
-    def train(self) -> None:
-        """Run all epochs."""
+    def train(self, after_step: Callable[[], None] = lambda: None) -> None:
+        """Run the steps that are left of all epochs. Raises UserError where the loss is no number any more."""
         config = self.config
         batches = self.batches(self.train_dataset, config.max_epochs)
-        unread: list[tuple[Tensor, float]] = []  # losses and rates since the last reading
-        n_examples = config.max_epochs * batches.n_examples
         pause = 1 if sys.stderr.isatty() else 30  # seconds between two looks of the bar: a log file needs fewer
-        with tqdm(total=n_examples, unit="ex", smoothing=0.05, mininterval=pause, dynamic_ncols=True) as bar:
-            for step, batch in enumerate(self.load(batches)):
+        total, done = len(batches), batches.examples_before(self.step)
+        with tqdm(
+            total=batches.examples_before(total), initial=done, unit="ex", smoothing=0.05, mininterval=pause, dynamic_ncols=True
+        ) as bar:
+            for batch in self.load(batches, self.step):
                 rate = learning_rate(self.tokens, config)
-                torch.manual_seed(derive_seed(config.seed, "dropout", step))
-                unread.append((self.train_step(batch, rate), rate))
-                epoch, into_epoch = divmod(step + 1, batches.steps_per_epoch)
-                if (step + 1) % LOG_EVERY == 0 or step + 1 == len(batches):
-                    self.log(unread, step)
-                    unread.clear()
+                torch.manual_seed(derive_seed(config.seed, "dropout", self.step))
+                self.unread.append((self.train_step(batch, rate), rate))
+                self.step += 1
+                epoch, into_epoch = divmod(self.step, batches.steps_per_epoch)
+                if self.step % LOG_EVERY == 0 or self.step == len(batches):
+                    self.read_losses()
                     bar.set_description(f"epoch {min(epoch + 1, config.max_epochs)}/{config.max_epochs}", refresh=False)
                     bar.set_postfix_str(f"loss {self.loss:.3f}, lr {rate:.1e}", refresh=False)
                 bar.update(batch.n_examples)
                 if into_epoch == 0:
                     self.finish_epoch(epoch)
+                after_step()
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on from here, as tensors and plain values. Raises UserError as `train` does."""
+        self.read_losses()
+        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
+            raise UserError(f"a parameter is no number any more at step {self.step}: {CURE_OF_NAN}")
+        return {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "step": self.step,
+            "tokens": self.tokens,
+            "recent_losses": list(self.recent_losses),
+            "best_test_loss": self.best_test_loss,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become the trainer whose `state` this was; its config and datasets are not part of it."""
+        self.model.load_state_dict(state["model"])
+        for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
+        self.step, self.tokens = state["step"], state["tokens"]
+        self.recent_losses.extend(state["recent_losses"])
+        self.best_test_loss = state["best_test_loss"]
 
     def batches(self, dataset: Dataset, epochs: int) -> Batches:
         """The batches of a dataset, split as the model allows and the device likes it."""
         ignored = getattr(self.model, "ignored_target", None)
         return make_batches(dataset, self.config.batch_size, epochs, self.config.seed, ignored, self.device)
 
-    def load(self, batches: Batches) -> Iterator[Batch]:
-        """The batches in order, on the device."""
-        for batch in batches.load(self.config.num_workers, pin_memory=self.device.type == "cuda"):
+    def load(self, batches: Batches, first: int = 0) -> Iterator[Batch]:
+        """The batches in order from step `first` on, on the device."""
+        for batch in batches.load(first, self.config.num_workers, pin_memory=self.device.type == "cuda"):
             parts = [Part(*(tensor.to(self.device, non_blocking=True) for tensor in part[:2]), part.share) for part in batch.parts]
             yield batch._replace(parts=parts)
 
@@ -166,14 +196,18 @@ class Trainer:
             optimizer.step()
         return loss
 
-    def log(self, unread: list[tuple[Tensor, float]], last_step: int) -> None:
-        """Read the losses of the steps up to `last_step`, the one place that waits for the device."""
-        losses = torch.stack([loss for loss, _ in unread]).tolist()
-        self.recent_losses.extend(losses)
-        if self.config.writer is not None:
-            for step, (loss, (_, rate)) in enumerate(zip(losses, unread, strict=True), start=last_step + 1 - len(losses)):
+    def read_losses(self) -> None:
+        """Log the losses of the latest steps, the one place that waits for the device."""
+        losses = torch.stack([loss for loss, _ in self.unread]).tolist() if self.unread else []
+        first = self.step - len(losses)
+        for step, (loss, (_, rate)) in enumerate(zip(losses, self.unread, strict=True), start=first):
+            if not math.isfinite(loss):
+                raise UserError(f"the loss is {loss} at step {step}: {CURE_OF_NAN}")
+            self.recent_losses.append(loss)
+            if self.config.writer is not None:
                 self.config.writer.add_scalar("train/loss", loss, step)
                 self.config.writer.add_scalar("train/lr", rate, step)
+        self.unread.clear()
 
     def finish_epoch(self, epoch: int) -> None:
         """Measure the loss on the test set, where there is one, and keep the parameters, where it is said where."""

@@ -59,7 +59,7 @@ def test_free_cuts_are_distributed_as_the_dataset_s():
     dataset = CharCorruptionDataset("abcdefghij\nklmnop\nqr", 12, length_draws=2)
     epochs = 4000
     at_once, one_by_one = collections.Counter(), collections.Counter()
-    for batch in make_batches(dataset, 3, epochs, seed=0, ignored=0, device=CPU).load(0, False):
+    for batch in make_batches(dataset, 3, epochs, seed=0, ignored=0, device=CPU).load(0, 0, False):
         at_once.update(spell(dataset, torch.cat((x[:1], y))).rstrip("□") for part in batch.parts for x, y in zip(*part[:2], strict=True))
     torch.manual_seed(0)
     for _ in range(epochs):

@@ -1,0 +1,201 @@
+"""How much of what it read a model can tell, and what each ingredient of a recipe contributes.
+
+    python benchmarks/knowledge.py --recipe laptop --change length_draws=1 --change muon_lr=None
+    python benchmarks/knowledge.py --recipe laptop --data FOLDER --dev --seeds 0 1 2
+
+A run pretrains on a folder's `wiki.txt` with its training questions mixed in, finetunes on these, and answers questions
+about other people. To choose between recipes, these are 200 people held out from the *training* questions, the same
+for every run; `--dev` trains on all of them and asks `birth_dev.tsv`: for the table at the end, not for choosing. The
+first run is the recipe as it is; each `--change` adds one with these fields changed. Runs take long: each is added to
+`--results` when it ends, and what is there is not run again.
+"""
+
+import ast
+import json
+import random
+import re
+import sys
+import time
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from torch.utils.data import ConcatDataset
+
+from report import ROOT, finish, machine, parser_of
+
+from dataset import CharCorruptionDataset, NameDataset
+from files import UserError, number, read_text, run_reporting_errors, split_pair, split_rows
+from model import GPT, VARIANTS
+from recipes import RECIPES, Recipe
+from run import answer_questions, make_model, trainer_config
+from trainer import Trainer, pick_device
+
+REACH = 112  # characters of a line that pretraining shows at most, in a block of 128
+REACHES = ("within reach", "beyond", "absent")
+
+Pair = tuple[str, str]  # a question and its place
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """The rows of a TSV."""
+    return [split_pair(row, line) for line, row in enumerate(split_rows(read_text(path)), start=1)]
+
+
+def hold_out(pairs: Sequence[Pair], n_people: int) -> tuple[list[Pair], list[Pair]]:
+    """Split by question, a person's rows together: those to train on, and those of `n_people` to ask about."""
+    questions = sorted({question for question, _ in pairs})
+    held_out = set(random.Random(1).sample(questions, n_people))
+    return [pair for pair in pairs if pair[0] not in held_out], [pair for pair in pairs if pair[0] in held_out]
+
+
+def reach(question: str, place: str, lines: Sequence[str]) -> str:
+    """Where the text names the place: within the first 112 characters of the person's line, beyond them, or nowhere."""
+    person = re.sub(r"^Where was (.*) born\?$", r"\1", question)
+    ends = [line.find(place) + len(place) for line in lines if line.startswith(f"{person}. ") and place in line]
+    return REACHES[2] if not ends else REACHES[int(min(ends) > REACH)]
+
+
+def share_right(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> tuple[float, list[bool]]:
+    """The share of the questions that the model answers with the place, and which."""
+    answers = answer_questions(model, corpus, [question for question, _ in pairs])
+    right = [answer == place for answer, (_, place) in zip(answers, pairs, strict=True)]
+    return mean(right), right
+
+
+class WatchedTrainer(Trainer):
+    """Asks its questions ten times on the way."""
+
+    def watch(self, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> list[dict[str, float]]:
+        """The curve, which training fills in."""
+        self.corpus, self.pairs, self.curve = corpus, pairs, []
+        return self.curve
+
+    def finish_epoch(self, epoch: int) -> None:
+        last = self.config.max_epochs
+        if epoch % max(1, last // 10) == 0 or epoch == last:
+            self.curve.append({"epoch": epoch, "loss": self.loss, "right": share_right(self.model, self.corpus, self.pairs)[0]})
+
+
+def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
+    """Pretrain, finetune and ask; what came of it."""
+    corpus = CharCorruptionDataset.from_file(args.data / "wiki.txt", recipe.block_size, recipe.length_draws)
+    pairs = read_pairs(args.data / "birth_places_train.tsv")
+    trained, asked = (pairs, read_pairs(args.data / "birth_dev.tsv")) if args.dev else hold_out(pairs, args.held_out)
+    questions = "\n".join("\t".join(pair) for pair in trained)
+    torch.manual_seed(seed)
+    command = Namespace(
+        variant=args.variant, bottleneck_dim=args.bottleneck_dim, seed=seed, device=args.device, plain=False, reading_params_path="-"
+    )
+    model = make_model(command, recipe, corpus).to(pick_device(args.device))
+
+    curve: list[dict[str, float]] = []
+    seconds, right = {}, {}
+    for function, dataset in (
+        ("pretrain", ConcatDataset([corpus, NameDataset(corpus, questions, whole=True)])),
+        ("finetune", NameDataset(corpus, questions)),
+    ):
+        started = time.monotonic()
+        config = trainer_config(Namespace(**vars(command), function=function), recipe, len(dataset), len(corpus), None)
+        trainer = WatchedTrainer(model, dataset, None, config)
+        curve = trainer.watch(corpus, asked) if function == "pretrain" else curve
+        trainer.watch(corpus, asked) if function == "finetune" else None
+        trainer.train()
+        seconds[function] = time.monotonic() - started
+        right[function], each = share_right(model, corpus, asked)
+    lines = list(corpus.data)
+    reaches = [reach(*pair, lines) for pair in asked]
+    asked_in, right_in = Counter(reaches), Counter(r for r, is_right in zip(reaches, each, strict=True) if is_right)
+    return {
+        "curve": curve,
+        "right after pretraining": right["pretrain"],
+        "right": right["finetune"],
+        "asked": len(asked),
+        "by reach": {name: [right_in[name], asked_in[name]] for name in REACHES},
+        "loss": curve[-1]["loss"],
+        "s": sum(seconds.values()),
+    }
+
+
+def parse_change(text: str, recipe: Recipe) -> Recipe:
+    """The recipe with fields changed: `a=1,b=None`."""
+    types = {field.name for field in fields(Recipe)}
+    changes = {}
+    for item in filter(None, text.split(",")):
+        name, _, value = item.partition("=")
+        if name not in types:
+            raise UserError(f"a recipe has no {name!r}: it has {', '.join(sorted(types))}")
+        try:
+            changes[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise UserError(f"--change {item}: {value!r} is no plain value") from None
+    return replace(recipe, **changes)
+
+
+def main() -> None:
+    """Make the runs that are not there yet, and print all."""
+    parser = parser_of("Measure how much a model can tell of what it read.", rounds=False)
+    parser.add_argument("--recipe", choices=RECIPES, default="laptop")
+    parser.add_argument("--variant", choices=VARIANTS, default="vanilla")
+    parser.add_argument("--bottleneck_dim", type=number(int, 1), default=64)
+    parser.add_argument("--data", type=Path, default=ROOT, help="a folder with wiki.txt and the tables (default: the project's)")
+    parser.add_argument("--change", action="append", default=[], metavar="FIELD=VALUE[,...]", help="one more run, with these changes")
+    parser.add_argument("--seeds", type=number(int, 0), nargs="+", default=[0])
+    parser.add_argument("--held_out", type=number(int, 1), default=200, help="people not trained on but asked about (default 200)")
+    parser.add_argument("--dev", action="store_true", help="train on all, and ask birth_dev.tsv")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--results", type=Path, default=Path("knowledge.jsonl"), help="where runs are kept (default knowledge.jsonl)")
+    args = parser.parse_args()
+    device = pick_device(args.device)
+
+    wiki = CharCorruptionDataset.from_file(args.data / "wiki.txt", 128).text.sha256
+    kept = [json.loads(line) for line in args.results.read_text(encoding="utf-8").splitlines()] if args.results.exists() else []
+    rows = []
+    for change in ("", *args.change):
+        found = []
+        for seed in args.seeds:
+            recipe = parse_change(change, RECIPES[args.recipe])
+            key = {
+                "recipe": json.loads(json.dumps(asdict(recipe))),
+                "variant": args.variant,
+                "bottleneck_dim": args.bottleneck_dim if args.variant == "perceiver" else None,
+                "corpus_sha256": wiki,
+                "held_out": None if args.dev else args.held_out,
+                "seed": seed,
+            }
+            result = next((r for r in kept if r["key"] == key), None)
+            if result is None:
+                result = {"key": key, "machine": machine(device), **run(recipe, seed, args)}
+                with args.results.open("a", encoding="utf-8", newline="\n") as file:
+                    file.write(json.dumps(result) + "\n")
+            found.append(result)
+        rows.append(row(change or args.recipe, found))
+    print(f"{args.variant}, {found[0]['asked']} questions ({'dev' if args.dev else 'held out from train'}), seeds {args.seeds}")
+    finish(args, rows, device)
+
+
+def row(name: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A line of the table: the mean over seeds, in percent."""
+    shares = [100 * result["right"] for result in results]
+    by_reach = {}
+    for what in REACHES:
+        right, asked = (sum(result["by reach"][what][i] for result in results) for i in (0, 1))
+        by_reach[f"{what}, %"] = 100 * right / asked if asked else "-"
+    return {
+        "": name,
+        "right, %": mean(shares),
+        "spread": stdev(shares) if len(shares) > 1 else "-",
+        "before finetuning, %": mean(100 * result["right after pretraining"] for result in results),
+        **by_reach,
+        "loss": mean(result["loss"] for result in results),
+        "min": mean(result["s"] for result in results) / 60,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_reporting_errors(main))
