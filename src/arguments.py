@@ -32,6 +32,8 @@ def parse_arguments() -> Namespace:
     files.add_argument("--finetune_corpus_path", help="questions and places, a tab between them; pretrain mixes them in, where given")
     files.add_argument("--eval_corpus_path", help="questions to answer, with places or without")
     files.add_argument("--outputs_path", help="where the predictions go, a line each")
+    unknown = "what to do with characters of the questions to answer that the corpus lacks: stop (default), or skip them"
+    files.add_argument("--unknown", choices=("stop", "skip"), default="stop", help=unknown)
     files.add_argument("--tb_expt_name", default="run", help="begins the name of the TensorBoard folder (default run)")
 
     training = parser.add_argument_group("training")

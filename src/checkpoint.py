@@ -4,6 +4,7 @@ Beside `x.params` lies `x.params.json`, a card that says where the parameters co
 is never needed; a card whose file was replaced since is not believed.
 """
 
+import zipfile
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from files import UserError, read_card, written_whole
+from files import UserError, read_card, refuse_pipes, written_whole
 
+DAMAGED = "is not a file of parameters, or damaged: train it again"
+SPARE = 64 * 10**6  # bytes that a file may hold beyond, so that one of another recipe gets the clearer error
 RECIPE_SIZES = ("width", "blocks", "block size", "heads")
 
 
@@ -30,19 +33,9 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
     `vocabulary` is the hash of the corpus's, compared with the card's. Raises UserError where the file can't be read,
     or is of another variant, size or vocabulary than the model.
     """
-    try:
-        content = BytesIO(Path(path).read_bytes())
-    except OSError as error:
-        raise UserError(f"can't read {path}: {error.strerror or error}") from None
-    try:
-        state = torch.load(content, map_location="cpu", weights_only=True)
-    except Exception:  # what a damaged or foreign file raises is anybody's guess
-        raise UserError(f"{path} is not a file of parameters, or damaged: train it again") from None
-    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise UserError(f"{path} holds something else than a model's parameters")
-
-    card = read_card(path)
     wanted = model.state_dict()
+    state = read_state(Path(path), 2 * sum(tensor.nbytes for tensor in wanted.values()) + SPARE)  # twice: they may be doubles
+    card = read_card(path)
     found, asked = describe(state), describe(wanted)
     found["heads"] = card.get("recipe", {}).get("n_head", model.config.n_head)
     asked["heads"] = model.config.n_head
@@ -55,7 +48,39 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
     odd = sorted(wanted.keys() ^ state.keys()) or sorted(name for name in wanted if wanted[name].shape != state[name].shape)
     if odd:
         raise UserError(f"{path} does not fit the model: see {', '.join(odd[:3])}{' and others' if len(odd) > 3 else ''}")
+    bad = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    if bad:
+        raise UserError(f"{path} holds what is no number in {', '.join(bad[:3])}: give parameters of a run that went well")
     model.load_state_dict(state)
+
+
+def read_state(path: Path, largest: int) -> dict[str, Tensor]:
+    """The tensors in a file, by name. Raises UserError where it holds anything else, or more than `largest` bytes."""
+    refuse_pipes(path)
+    try:
+        size = path.stat().st_size
+        if zipfile.is_zipfile(path):  # as torch.save writes, unpacked; others need not
+            with zipfile.ZipFile(path) as archive:
+                size = max(size, sum(entry.file_size for entry in archive.infolist()))
+        if size > largest:
+            raise UserError(f"{path} unpacks to {size / 1e6:.1f} MB, far more than the model has: not read")
+        content = BytesIO(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"can't read {path}: {error.strerror or error}") from None
+    except zipfile.BadZipFile:
+        raise UserError(f"{path} {DAMAGED}") from None
+    try:
+        state = torch.load(content, map_location="cpu", weights_only=True)
+    except Exception:  # what a damaged or foreign file raises is anybody's guess
+        raise UserError(f"{path} {DAMAGED}") from None
+    if not isinstance(state, dict):
+        raise UserError(f"{path} holds a {type(state).__name__}, not a model's parameters by name")
+    for name, tensor in state.items():
+        plain = isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
+        if not isinstance(name, str) or not plain or not (tensor.is_floating_point() or name.endswith("mask")):
+            kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise UserError(f"{path} holds something else than numbers: {str(name)[:80]!r} is {kind}")
+    return state
 
 
 def describe(state: dict[str, Tensor]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from files import UserError, blaming, file_sha256, read_card, sha256, write_card, written_whole
+from files import UserError, blaming, file_sha256, read_card, refuse_pipes, sha256, write_card, written_whole
 
 PAD_CHAR = "\u25a1"  # □ fills up to the block's end
 MASK_CHAR = "\u2047"  # ⁇ marks the cut and what was cut out, the answer's beginning and its end
@@ -88,6 +88,7 @@ def encode_file(path: str | Path) -> EncodedText:
     Raises UserError where the file can't be read, is empty or no UTF-8, or holds one of the two sentinels.
     """
     path = Path(path)
+    refuse_pipes(path)
     try:
         stat = path.stat()
         large = stat.st_size >= CACHE_FROM

@@ -159,10 +159,14 @@ def encode(text: str, stoi: dict[str, int]) -> Tensor:
     return torch.tensor([stoi[character] for character in text], dtype=torch.long)
 
 
+def unknown_characters(text: str, stoi: dict[str, int]) -> str:
+    """Those of the text that no text of this vocabulary holds, in order: the two sentinels are among them."""
+    return "".join(sorted(set(text) - (stoi.keys() - {PAD_CHAR, MASK_CHAR})))
+
+
 def check_characters(text: str, stoi: dict[str, int], line: int) -> None:
     """Raise UserError where the text, of that line, holds characters that the vocabulary lacks."""
-    unknown = "".join(sorted(set(text) - stoi.keys()))
-    if unknown:
+    if unknown := unknown_characters(text, stoi):
         raise UserError(f"line {line}: the pretraining corpus has no {unknown!r}: add them to it, or take them out here")
 
 

@@ -133,8 +133,15 @@ def number(kind: type, low: float, high: float = float("inf")) -> Callable[[str]
 # ---------------------------------------------------------------- reading and writing
 
 
+def refuse_pipes(path: str | Path) -> None:
+    """Raise UserError where `path` is neither file nor folder: to read from a pipe, say, might take for ever."""
+    if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+        raise UserError(f"can't read {path}: it is no ordinary file")
+
+
 def read_text(path: str | Path) -> str:
     """The text of a UTF-8 file, any line endings read as newlines and a byte order mark dropped."""
+    refuse_pipes(path)
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from arguments import choose_recipe, parse_arguments
 from checkpoint import load_params, save_params
 from curves import Curves
-from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, check_characters, encode
+from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, encode, unknown_characters
 from decoding import answer
 from files import (
     Stopped,
@@ -195,8 +195,8 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
     """Answer each question of a file, write the answers, and score them where the file has places."""
     questions, _ = read_questions(args.eval_corpus_path)
     with blaming(args.eval_corpus_path):
+        questions = known_characters(questions, corpus, skip=args.unknown == "skip")
         for line, question in enumerate(questions, start=1):
-            check_characters(question, corpus.stoi, line)
             if len(question) + 1 >= model.get_block_size():
                 raise UserError(f"line {line}: a question of {len(question)} characters leaves no room to answer it")
     predictions = answer_questions(model, corpus, questions)
@@ -211,6 +211,21 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
     print(f"Correct: {correct} out of {total}: {100 * correct / total}%")
     with curves(args, recipe) as writer:
         writer.add_scalar(f"accuracy/{Path(args.outputs_path).stem}", correct / total, 0)
+
+
+def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, skip: bool) -> list[str]:
+    """The questions without the characters that the corpus lacks. Raises UserError with all of these unless `skip`."""
+    unknown = {line: unknown_characters(question, corpus.stoi) for line, question in enumerate(questions, start=1)}
+    listed = [f"line {line}: {characters!r}" for line, characters in unknown.items() if characters]
+    if listed and not skip:
+        raise UserError(f"the pretraining corpus lacks {', '.join(listed)}: mend these, or leave the characters out with --unknown skip")
+    kept = [
+        question.translate(dict.fromkeys(map(ord, characters))) for question, characters in zip(questions, unknown.values(), strict=True)
+    ]
+    if listed:
+        n_characters = sum(map(len, questions)) - sum(map(len, kept))
+        print(f"{n_characters} characters that the pretraining corpus lacks are left out, in {len(listed)} questions.")
+    return kept
 
 
 def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str]) -> list[str]:

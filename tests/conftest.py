@@ -11,3 +11,13 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     write_world(60, seed=3, out=folder)
     return folder
+
+
+def pytest_addoption(parser):
+    parser.addoption("--soak", action="store_true", help="make faults by the hundred")
+
+
+@pytest.fixture
+def soak(request):
+    """Whether faults are made by the hundred."""
+    return request.config.getoption("soak")

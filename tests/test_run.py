@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from argparse import Namespace
 from pathlib import Path
 
@@ -223,6 +224,7 @@ def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, b
 # ---------------------------------------------------------------- mistakes
 
 
+UNIX = pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes among its files")
 TRAIN = "pretrain vanilla wiki.txt --writing_params_path p"
 TUNE = "finetune vanilla wiki.txt --writing_params_path p --finetune_corpus_path"
 EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_dev.tsv --recipe quick --reading_params_path"
@@ -258,11 +260,21 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         (f"{TUNE} long.tsv", "long.tsv, line 1: 157 characters do not fit the block of 128"),
         (f"{EVALUATE} none.params", "can't read none.params: No such file"),
         (f"{EVALUATE} wiki.txt", "wiki.txt is not a file of parameters"),
-        (f"{EVALUATE} list.params", "list.params holds something else"),
+        (f"{EVALUATE} list.params", "list.params holds a list, not a model's parameters"),
         (f"{EVALUATE} evil.params", "evil.params is not a file of parameters"),
         (f"{EVALUATE} half.params", "half.params is not a file of parameters"),
+        (f"{EVALUATE} nan.params", "nan.params holds what is no number in blocks.2.mlp.0.bias"),
+        (f"{EVALUATE} text.params", "text.params holds something else than numbers: 'head.weight' is str"),
+        (f"{EVALUATE} whole.params", "whole.params holds something else than numbers: 'head.weight' is torch.int64"),
+        (f"{EVALUATE} shape.params", "shape.params does not fit the model: see ln_f.bias"),
+        (f"{EVALUATE} more.params", "more.params does not fit the model: see blocks.0.spy"),
+        (f"{EVALUATE} number.params", "number.params holds a float, not a model's parameters"),
+        (f"{EVALUATE} bomb.params", "bomb.params unpacks to 500.0 MB, far more than the model has"),
+        pytest.param(f"{EVALUATE} pipe", "can't read pipe: it is no ordinary file", marks=UNIX),
+        pytest.param("pretrain vanilla pipe --writing_params_path p", "can't read pipe: it is no ordinary file", marks=UNIX),
+        pytest.param(f"{TUNE} pipe", "can't read pipe: it is no ordinary file", marks=UNIX),
         (f"{EVALUATE} other.params", "other.params does not fit the model: see blocks.0.ln1.weight"),
-        (f"{EVALUATE} pre.params --eval_corpus_path strange.tsv", "strange.tsv, line 1: the pretraining corpus has no '☃'"),
+        (f"{EVALUATE} pre.params --eval_corpus_path strange.tsv", "strange.tsv, the pretraining corpus lacks line 1: '☃', line 2: '☂♞'"),
         (f"{EVALUATE} pre.params --eval_corpus_path long.tsv", "long.tsv, line 1: a question of 149 characters"),
         (f"{EVALUATE} pre.params --eval_corpus_path no_tab.tsv", "no_tab.tsv, line 2: no tab"),
         (
@@ -284,6 +296,20 @@ def test_a_mistake_gets_one_line_and_exit_code_2(mistakes, command, line, messag
     assert sorted(path.name for path in mistakes.iterdir() if path.name != "expt") == before
 
 
+def test_characters_that_the_corpus_lacks_can_be_left_out(mistakes, command):
+    known = Path("known.tsv")
+    known.write_text("Where was  born?\tLima\nWhere is  of ?\tRome\n", encoding="utf-8")
+    said = {}
+    for table in ("strange.tsv", "known.tsv"):
+        code, out, err = command(f"{EVALUATE} pre.params --eval_corpus_path {table} --unknown skip")
+        assert code == 0, err
+        said[table] = Path("o").read_text(encoding="utf-8")
+        assert ("3 characters that the pretraining corpus lacks are left out, in 2 questions." in out) == (table == "strange.tsv")
+    assert said["strange.tsv"] == said["known.tsv"] and len(said["strange.tsv"].split("\n")) == 3
+    known.unlink()
+    Path("o").unlink()
+
+
 class Evil:
     """Unpickles into a call."""
 
@@ -302,7 +328,7 @@ def mistaken_files(world, tmp_path_factory):
     (folder / "shifted.txt").write_text(text.replace("z", "☂"), encoding="utf-8")
     (folder / "no_tab.tsv").write_text("Where was A born?\tLima\nWhere was B born?\n", encoding="utf-8")
     (folder / "unasked.tsv").write_text("\tLima\n", encoding="utf-8")
-    (folder / "strange.tsv").write_text("Where was ☃ born?\tLima\n", encoding="utf-8")
+    (folder / "strange.tsv").write_text("Where was ☃ born?\tLima\nWhere is ♞ of ☂?\tRome\n", encoding="utf-8")
     (folder / "long.tsv").write_text(f"Where was {'a' * 134} born?\tLondon\n".replace("aa born", "a born"), encoding="utf-8")
     torch.save([1, 2], folder / "list.params")
     torch.save({"tok_emb.weight": Evil()}, folder / "evil.params")
@@ -312,6 +338,17 @@ def mistaken_files(world, tmp_path_factory):
     (folder / "half.params").write_bytes((folder / "pre.params").read_bytes()[:5000])
     state = torch.load(folder / "pre.params", weights_only=True)
     torch.save({name: tensor for name, tensor in state.items() if name != "blocks.0.ln1.weight"}, folder / "other.params")
+    bias = state["blocks.2.mlp.0.bias"].index_fill(0, torch.tensor([7]), torch.nan)
+    torch.save(state | {"blocks.2.mlp.0.bias": bias}, folder / "nan.params")
+    torch.save(state | {"head.weight": "heavy"}, folder / "text.params")
+    torch.save(state | {"head.weight": state["head.weight"].long()}, folder / "whole.params")
+    torch.save(state | {"ln_f.bias": torch.zeros(1).expand(128, 10**9)}, folder / "shape.params")
+    torch.save(state | {"blocks.0.spy": torch.zeros(3)}, folder / "more.params")
+    torch.save(1.5, folder / "number.params")
+    with zipfile.ZipFile(folder / "bomb.params", "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("archive/data.pkl", bytes(500 * 10**6))
+    if sys.platform != "win32":
+        os.mkfifo(folder / "pipe")
     return folder
 
 

@@ -1,0 +1,117 @@
+"""Whatever a file holds, a command does its work or says in one line what is wrong with which file, and writes nothing."""
+
+import contextlib
+import io
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import run
+from files import run_reporting_errors
+
+PRETRAIN = "pretrain vanilla {} --recipe quick --max_epochs 1 --batch_size 64 --writing_params_path out"
+FINETUNE = "finetune vanilla wiki.txt --recipe quick --max_epochs 1 --writing_params_path out --finetune_corpus_path {}"
+MIX = "pretrain vanilla wiki.txt --recipe quick --max_epochs 1 --writing_params_path out --finetune_corpus_path {}"
+EVALUATE = "evaluate vanilla wiki.txt --recipe quick --reading_params_path pre.params --outputs_path out --eval_corpus_path {}"
+SKIP = EVALUATE + " --unknown skip"
+
+pieces = st.sampled_from(
+    ["Where was A born?", "Rome", "\t", "\t\t", "\n", "\r\n", "\r", "\ufeff", "\0", "□", "⁇", "\ud800", "☃", " ", "\u2028", ""]
+)
+texts = st.lists(pieces | st.text(max_size=30), max_size=12).map("".join)
+contents = texts.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=200)
+
+
+def execute(line):
+    """Exit code and stderr of run.py, in this process."""
+    arguments, errors = sys.argv, io.StringIO()
+    sys.argv = ["src/run.py", *line.split()]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+            return run_reporting_errors(run.main), errors.getvalue()
+    finally:
+        sys.argv = arguments
+
+
+@pytest.fixture(scope="module")
+def folder(world, tmp_path_factory):
+    """A working directory with a small corpus, its tables, and parameters trained on it."""
+    folder = tmp_path_factory.mktemp("hostile")
+    lines = (world / "wiki.txt").read_text(encoding="utf-8").split("\n")[:4]
+    (folder / "wiki.txt").write_text("\n".join(lines), encoding="utf-8")
+    before = Path.cwd()
+    os.chdir(folder)
+    assert execute(PRETRAIN.format("wiki.txt").replace(" out", " pre.params"))[0] == 0
+    yield folder
+    os.chdir(before)
+
+
+def check(line, content, name="bad"):
+    """One line that names the file and exit code 2, and nothing written; or success. Which of them."""
+    Path(name).write_bytes(content)
+    before = {path.name for path in Path().iterdir()} | {"expt"}
+    code, errors = execute(line.format(name))
+    left = {path.name for path in Path().iterdir()} - before
+    for path in left:
+        Path(path).unlink()
+    assert code in (0, 2), errors
+    if code == 2:
+        assert errors.startswith("run.py: error: ") and errors.count("\n") == 1 and name in errors, errors
+        assert not left
+    return code
+
+
+def examples(soak_share):
+    """How many inputs to generate: few, or a share of the soak's two thousand."""
+    return int(2000 * soak_share) if "--soak" in sys.argv else 12
+
+
+@pytest.mark.parametrize("line", [PRETRAIN, FINETUNE, MIX, EVALUATE, SKIP])
+def test_any_content_of_a_text_or_table(folder, line):
+    codes = []
+
+    @settings(max_examples=examples(0.16), deadline=None, suppress_health_check=list(HealthCheck))
+    @given(contents)
+    def one(content):
+        codes.append(check(line, content))
+
+    one()
+    print(f"\n{line.split()[0]}: {len(codes)} files tried, {codes.count(0)} used, {codes.count(2)} refused in one line, 0 otherwise")
+
+
+def test_any_damage_to_parameters(folder):
+    whole = Path("pre.params").read_bytes()
+    codes = []
+
+    @settings(max_examples=examples(0.2), deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.integers(0, len(whole) - 1), st.binary(max_size=40), st.booleans())
+    def one(at, change, cut):
+        damaged = whole[:at] + change + (b"" if cut else whole[at + len(change) :])
+        codes.append(check(EVALUATE.format("birth.tsv").replace("pre.params", "{}"), damaged))
+
+    Path("birth.tsv").write_text("Where was A born?\n", encoding="utf-8")
+    one()
+    print(f"\nparameters: {len(codes)} files tried, {codes.count(0)} used, {codes.count(2)} refused in one line, 0 otherwise")
+
+
+@pytest.mark.parametrize(
+    ("line", "content", "code"),
+    [
+        (PRETRAIN, b"", 2),
+        (PRETRAIN, b"\xef\xbb\xbf", 2),
+        (PRETRAIN, b"Ada. Born in Lima.\r\nBo. Born in Rome.\r", 0),
+        (PRETRAIN, "Ada ⁇ Bo".encode(), 2),
+        (PRETRAIN, b"a\0b\nc", 0),
+        (PRETRAIN, b"Ada \xed\xa0\x80", 2),  # half of a surrogate pair
+        (PRETRAIN, b"x" * 10_000_000 + b"\nyz", 0),
+        (MIX, b"a" * 10_000_000 + b"\tLima\n", 2),
+        (EVALUATE, b"a" * 10_000_000, 2),
+        (EVALUATE, b"a\tb\tc\n", 2),
+    ],
+)
+def test_what_is_known_to_be_hard(folder, line, content, code):
+    assert check(line, content) == code

@@ -1,0 +1,132 @@
+"""A run that was stopped anywhere and went on is the run that was not stopped."""
+
+import pytest
+import torch
+
+from dataset import CharCorruptionDataset
+from files import UserError
+from helpers import OneByOne
+from model import GPT, GPTConfig
+from resume import Checkpoints
+from trainer import Trainer, TrainerConfig
+from utils import set_seed
+
+LINES = [f"Person {i} was born in town {i * i % 17}, and lives there." for i in range(20)]
+
+
+class StopError(Exception):
+    pass
+
+
+class Curve(dict):
+    """What a TensorBoard folder would show: the last value for each point."""
+
+    def add_scalar(self, tag, value, step):
+        self[tag, step] = value
+
+
+def make_trainer(curve, wrap=lambda corpus: corpus, test=None, **changes):
+    set_seed(0)
+    corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    model = GPT(GPTConfig(corpus.vocab_size, 48, n_layer=2, n_head=2, n_embd=16))
+    config = {"max_epochs": 5, "batch_size": 8, "learning_rate": 1e-3, "muon_lr": 0.02, "lr_decay": True, "device": "cpu"}
+    config |= {"warmup_tokens": 500, "final_tokens": 4000, "writer": curve}
+    return Trainer(model, wrap(corpus), test and wrap(corpus), TrainerConfig(**config | changes))
+
+
+def stop_after(trainer, step):
+    def after_step():
+        if trainer.step == step:
+            raise StopError
+
+    with pytest.raises(StopError):
+        trainer.train(after_step)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"muon_lr": None, "test": True}, {"wrap": OneByOne, "test": True}, {"wrap": OneByOne, "num_workers": 2}]
+)
+@pytest.mark.parametrize("steps", [(1,), (3,), (2, 9, 14), (7, 10, 11)])
+def test_stopped_and_resumed_at_any_step_is_as_good_as_never_stopped(tmp_path, steps, settings):
+    """15 steps of 3 an epoch, the losses read every 10: the stops fall before, on and after each of these."""
+    curve, expected = Curve(), Curve()
+    uninterrupted = make_trainer(expected, **settings)
+    uninterrupted.train()
+    for step in (*steps, None):
+        trainer = make_trainer(curve, **settings)
+        checkpoints = Checkpoints(tmp_path / "x.params", {}, 0)
+        if state := checkpoints.load():
+            trainer.restore(state)
+        if step is None:
+            trainer.train()
+        else:
+            stop_after(trainer, step)
+            checkpoints.save(trainer.state())
+    assert curve == expected and {step for tag, step in curve if tag == "train/loss"} == set(range(15))
+    assert (trainer.loss, trainer.step, trainer.tokens, trainer.best_test_loss) == (
+        *(uninterrupted.loss, uninterrupted.step, uninterrupted.tokens, uninterrupted.best_test_loss),
+    )
+    for name, tensor in uninterrupted.model.state_dict().items():
+        assert torch.equal(trainer.model.state_dict()[name], tensor), name
+
+
+def saved(folder, *values, run=None):
+    """Checkpoints after a state of each value was saved."""
+    checkpoints = Checkpoints(folder / "x.params", run or {"seed": 0}, 5)
+    for value in values:
+        checkpoints.save({"step": value})
+    return checkpoints
+
+
+def test_the_newest_two_are_kept(tmp_path):
+    assert saved(tmp_path, 1, 2, 3).load() == {"step": 3}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.params.checkpoint", "x.params.checkpoint.previous"]
+    (tmp_path / "x.params.checkpoint").unlink()
+    assert saved(tmp_path).load() == {"step": 2}
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b[:-5] + bytes([b[-5] ^ 1]) + b[-4:], lambda b: b"", lambda b: b"x" * 99]
+)
+def test_of_a_damaged_one_the_one_before_is_used_and_stays(tmp_path, damage, capsys):
+    checkpoints = saved(tmp_path, 1, 2)
+    checkpoints.path.write_bytes(damage(checkpoints.path.read_bytes()))
+    assert checkpoints.load() == {"step": 1}
+    assert f"warning: {checkpoints.path} is damaged" in capsys.readouterr().err
+    checkpoints.save({"step": 3})  # the damaged one is replaced, the good one not
+    checkpoints.path.write_bytes(b"")
+    assert checkpoints.load() == {"step": 1}
+    checkpoints.previous.write_bytes(b"")
+    assert checkpoints.load() is None
+
+
+def test_another_run_is_refused_by_name(tmp_path):
+    saved(tmp_path, 1, run={"seed": 0, "the corpus's hash": "ab"})
+    with pytest.raises(UserError, match="is of a run with seed 0, not 1: give the same, or leave --resume out"):
+        saved(tmp_path, run={"seed": 1, "the corpus's hash": "ab"}).load()
+    with pytest.raises(UserError, match="a run with the corpus's hash ab, not cd"):
+        saved(tmp_path, run={"seed": 0, "the corpus's hash": "cd"}).load()
+
+
+def test_a_checkpoint_is_due_after_its_minutes(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    checkpoints = Checkpoints(tmp_path / "x.params", {}, 0.5)
+    now[0] += 29
+    assert not checkpoints.due()
+    now[0] += 1
+    assert checkpoints.due()
+    checkpoints.save({})
+    assert not checkpoints.due()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_is_not_kept():
+    trainer = make_trainer(None, muon_lr=None, learning_rate=1e30, grad_norm_clip=1e30)
+    with pytest.raises(UserError, match=r"the loss is nan at step \d: try a lower learning rate"):
+        trainer.train()
+    trainer = make_trainer(None)
+    trainer.train(lambda: None)
+    with torch.no_grad():
+        trainer.model.head.weight[3, 2] = torch.nan
+    with pytest.raises(UserError, match="a parameter is no number any more at step 15"):
+        trainer.state()
