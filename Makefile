@@ -1,5 +1,6 @@
 # make demo   the main job in small, in minutes on two cores
 # make test   the tests
+# make soak   runs killed by the hundred, files damaged by the thousand: half an hour
 # make lint   ruff
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,6 +10,9 @@ demo: .venv/runtime
 
 test: .venv/development
 	$(BIN)/python -m pytest
+
+soak: .venv/development
+	$(BIN)/python -m pytest --soak -q -s tests/test_faults.py tests/test_hostile.py
 
 lint: .venv/development
 	$(BIN)/ruff check .
@@ -23,4 +27,4 @@ lint: .venv/development
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-.PHONY: demo test lint
+.PHONY: demo test soak lint

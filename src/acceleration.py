@@ -31,7 +31,11 @@ class Gradients:
     def compute(self, parts: Sequence[Part]) -> Tensor:
         """Give the parameters the gradient of the batch's mean loss; that loss, still on the device."""
         self.model.zero_grad(set_to_none=True)
-        return torch.stack([self.add(*part) for part in parts]).sum()
+        return self.total([self.add(*part) for part in parts])
+
+    def total(self, losses: list[Tensor]) -> Tensor:
+        """Their sum; zero, where this process has no part of the batch."""
+        return torch.stack(losses).sum() if losses else torch.zeros((), device=self.device)
 
     def share_of_loss(self, x: Tensor, y: Tensor, share: float | Tensor) -> Tensor:
         """`share` times the mean loss on x, y (b, T)."""
@@ -55,7 +59,7 @@ class ThreadedGradients(Gradients):
         self.pool = ThreadPoolExecutor(self.n_threads, initializer=torch.set_num_threads, initargs=(1,))
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
-        if len(parts) == 1:
+        if len(parts) < 2:
             return super().compute(parts)
         self.model.zero_grad(set_to_none=True)
         # the largest begin, lest all wait for one of them at the end; each has a seed for what dropout drops
@@ -69,7 +73,7 @@ class ThreadedGradients(Gradients):
                 losses.append(loss)
                 for parameter, gradient in zip(self.parameters, gradients, strict=True):
                     parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-        return torch.stack(losses).sum()
+        return self.total(losses)
 
     def of_part(self, part: Part, seed: int) -> tuple[Tensor, Sequence[Tensor]]:
         """A part's share of the loss, and its gradients."""
@@ -92,7 +96,7 @@ class RecordedGradients(Gradients):
         torch._foreach_zero_(self.gradients)
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
             parameter.grad = gradient
-        return torch.stack([self.recording_of(part)(*part) for part in parts]).sum()
+        return self.total([self.recording_of(part)(*part) for part in parts])
 
     def recording_of(self, part: Part) -> Callable[[Tensor, Tensor, float], Tensor]:
         """`add` for that shape, recorded, or as it is where recording fails or there are too many shapes."""

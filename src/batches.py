@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, default_collate
 
+import processes
 from corpus import MASK, PAD
 from dataset import CharCorruptionDataset, Cuts, NameDataset
 from utils import derive_seed
@@ -38,6 +39,7 @@ class Shapes(NamedTuple):
 
     part_targets: int  # so many targets in a part, on average
     multiple: int  # of which all widths are multiples
+    least_parts: int = 1  # a part for each process
 
 
 # CPU: what a part computes stays in the cache; 384 are as fast, and from 640 on it is slower.
@@ -51,7 +53,7 @@ def make_batches(dataset: Dataset, batch_size: int, epochs: int, seed: int, igno
     `ignored` is the target that carries no loss; where there is none, batches stay whole.
     """
     datasets = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
-    shapes = SHAPES["cpu" if device.type == "cpu" else "gpu"]
+    shapes = SHAPES["cpu" if device.type == "cpu" else "gpu"]._replace(least_parts=processes.count())
     own = (CharCorruptionDataset.__getitem__, NameDataset.__getitem__)  # a subclass may make its examples otherwise
     if ignored == PAD and all(type(dataset).__getitem__ in own for dataset in datasets):
         return CutBatches(datasets, batch_size, epochs, seed, shapes, device)
@@ -158,7 +160,7 @@ def split(x: Tensor, y: Tensor, widths: Tensor, targets: Tensor, shapes: Shapes)
     """
     total = int(targets.sum())
     parts = []
-    for rows in torch.arange(len(x)).tensor_split(min(len(x), max(1, round(total / shapes.part_targets)))):
+    for rows in torch.arange(len(x)).tensor_split(min(len(x), max(shapes.least_parts, round(total / shapes.part_targets)))):
         first, last = int(rows[0]), int(rows[-1])
         width = min(round_up(int(widths[last]), shapes.multiple), x.size(1))
         if n := int(targets[first : last + 1].sum()):

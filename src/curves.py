@@ -8,11 +8,13 @@ from typing import Self
 class Curves:
     """Writes into a TensorBoard folder; where that fails, it says so once, and the work goes on without."""
 
-    def __init__(self, folder: Path, first_step: int = 0) -> None:
-        """Going on at `first_step`, what was written for it and later ones before is no longer shown."""
+    def __init__(self, folder: Path | None, first_step: int = 0) -> None:
+        """Without a folder, nothing is written. What was written for `first_step` and later ones before is no longer shown."""
+        self.folder, self.writer = folder, None
+        if folder is None:
+            return
         from torch.utils.tensorboard import SummaryWriter  # its import takes seconds
 
-        self.folder, self.writer = folder, None
         try:
             self.writer = SummaryWriter(folder, purge_step=first_step or None)
         except Exception as error:

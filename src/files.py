@@ -21,6 +21,8 @@ BUNDLED_SHA256 = "a250bedae2637cad7702e82e1140375e1a85819d89366074a94f162c63012f
 class UserError(ValueError):
     """Something that the user can mend; the message is one line that names it and says how."""
 
+    exit_code = 2
+
 
 class UnwritableError(UserError):
     """A file that can't be written: a full disk, say, or a folder that is read-only."""
@@ -31,7 +33,7 @@ class Stopped(Exception):  # noqa: N818 - no error
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
-        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number
 
 
 def run_reporting_errors(main: Callable[[], int | None]) -> int:
@@ -47,10 +49,10 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
         if "--debug" in sys.argv:
             traceback.print_exc()
         print(f"{name}: error: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except Stopped as stopped:
         print(f"{name}: {stopped}", file=sys.stderr)
-        return 128 + stopped.signal_number
+        return stopped.exit_code
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130

@@ -6,10 +6,9 @@
 The flags are described in arguments.py.
 """
 
+import os
 import platform
-import shlex
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,19 +19,16 @@ import torch
 from torch.utils.data import ConcatDataset, Dataset
 from tqdm import tqdm
 
+import processes
 from arguments import choose_recipe, parse_arguments
 from checkpoint import load_params, save_params
 from curves import Curves
 from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, encode, unknown_characters
 from decoding import answer
 from files import (
-    Stopped,
-    UnwritableError,
     UserError,
     announce_if_bundled,
     blaming,
-    card_path,
-    clear_leftovers,
     file_sha256,
     read_questions,
     read_text,
@@ -43,7 +39,7 @@ from files import (
 )
 from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe
-from resume import Checkpoints, Signals
+from resume import Checkpoints, train_resumably
 from trainer import Trainer, TrainerConfig, pick_device
 from utils import evaluate_places, set_seed
 
@@ -52,11 +48,20 @@ EVALUATION_BATCH = 64  # questions answered at a time: on two cores, more are sl
 
 
 def main() -> None:
-    """Run the function that the command line names."""
+    """Run the function that the command line names, in however many processes there are."""
     args = parse_arguments()
+    with processes.joined(), processes.first_one_speaks():
+        run(args)
+
+
+def run(args: Namespace) -> None:
+    """The same in one of the processes."""
     recipe = choose_recipe(args)
     device = pick_device(args.device)
     set_seed(args.seed)
+    if args.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS asks for
+        torch.use_deterministic_algorithms(True)
 
     corpus = CharCorruptionDataset.from_file(args.pretrain_corpus_path, recipe.block_size, recipe.length_draws)
     print(f"data has {corpus.n_characters} characters, {corpus.vocab_size} unique.")
@@ -101,37 +106,22 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
     if pick_device(args.device).type == "cuda" and not args.plain:
         torch.set_float32_matmul_precision("high")  # TF32 for what is not in bfloat16
     checkpoints = Checkpoints(args.writing_params_path, identity(args, recipe, corpus), args.checkpoint_minutes)
-    for path in (args.writing_params_path, card_path(args.writing_params_path), checkpoints.path):
-        clear_leftovers(path)
     state = checkpoints.load() if args.resume else None
-    started = time.monotonic() - (state["seconds"] if state else 0)
-    with curves(args, recipe, state["step"] if state else 0) as writer, Signals() as signals:
+    with curves(args, recipe, state["step"] if state else 0) as writer:
         trainer = Trainer(model, dataset, None, trainer_config(args, recipe, len(dataset), len(corpus), writer))
         if state is not None:
             trainer.restore(state)
             print(f"Going on after step {trainer.step}.")
+        train_resumably(trainer, checkpoints)
+    if processes.rank() == 0:
+        save_params(model, args.writing_params_path)
+        write_card(args.writing_params_path, facts_of_run(args, recipe, corpus, trainer))
+        print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {trainer.seconds:.0f} s")
 
-        def save() -> None:
-            checkpoints.save(trainer.state() | {"seconds": time.monotonic() - started})
-            writer.flush()
 
-        def after_step() -> None:
-            """Save the state when it is time to, and when a signal ends the run."""
-            if checkpoints.due() or signals.received:
-                try:
-                    save()
-                except UnwritableError as error:
-                    if signals.received:
-                        raise
-                    print(f"warning: {error}; training goes on, with the checkpoint before", file=sys.stderr)
-            if signals.received:
-                raise Stopped(signals.received, f"stopped after step {trainer.step}; go on with: {resuming_command()}")
-
-        trainer.train(after_step)
-        save()
-    save_params(model, args.writing_params_path)
-    seconds = time.monotonic() - started
-    facts = {
+def facts_of_run(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset, trainer: Trainer) -> dict[str, Any]:
+    """What the card of the parameters says."""
+    return {
         "arguments": vars(args),
         "recipe": asdict(recipe),
         "corpus": args.pretrain_corpus_path,
@@ -139,10 +129,8 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
         "vocabulary_sha256": vocabulary_sha256(corpus),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "final_loss": trainer.loss,
-        "seconds": round(seconds, 1),
+        "seconds": round(trainer.seconds, 1),
     }
-    write_card(args.writing_params_path, facts)
-    print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {seconds:.0f} s")
 
 
 def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> dict[str, Any]:
@@ -157,11 +145,6 @@ def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> 
         "the corpus's hash": corpus.text.sha256,
         **{f"{name}' hash": path and file_sha256(path) for name, path in files.items()},
     }
-
-
-def resuming_command() -> str:
-    """The command line that goes on with this run."""
-    return shlex.join(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
 
 
 def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents: int, writer: Curves | None) -> TrainerConfig:
@@ -200,6 +183,8 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
             if len(question) + 1 >= model.get_block_size():
                 raise UserError(f"line {line}: a question of {len(question)} characters leaves no room to answer it")
     predictions = answer_questions(model, corpus, questions)
+    if processes.rank() > 0:
+        return
     with written_whole(args.outputs_path) as temporary:
         temporary.write_text("".join(p.replace("\n", " ") + "\n" for p in predictions), encoding="utf-8", newline="\n")
 
@@ -219,9 +204,7 @@ def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, sk
     listed = [f"line {line}: {characters!r}" for line, characters in unknown.items() if characters]
     if listed and not skip:
         raise UserError(f"the pretraining corpus lacks {', '.join(listed)}: mend these, or leave the characters out with --unknown skip")
-    kept = [
-        question.translate(dict.fromkeys(map(ord, characters))) for question, characters in zip(questions, unknown.values(), strict=True)
-    ]
+    kept = [question.translate(str.maketrans("", "", unknown[line])) for line, question in enumerate(questions, start=1)]
     if listed:
         n_characters = sum(map(len, questions)) - sum(map(len, kept))
         print(f"{n_characters} characters that the pretraining corpus lacks are left out, in {len(listed)} questions.")
@@ -232,20 +215,23 @@ def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Seque
     """What the model says to each question: up to 32 likeliest characters after the MASK, until the next one."""
     prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # batches of like lengths
+    mine = order[processes.rank() :: processes.count()]
     answers: dict[int, str] = {}
-    with tqdm(total=len(prompts), unit="q", dynamic_ncols=True) as bar:
-        for first in range(0, len(prompts), EVALUATION_BATCH):
-            numbers = order[first : first + EVALUATION_BATCH]
+    with tqdm(total=len(mine), unit="q", dynamic_ncols=True, disable=processes.rank() > 0) as bar:
+        for first in range(0, len(mine), EVALUATION_BATCH):
+            numbers = mine[first : first + EVALUATION_BATCH]
             found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=corpus.stoi[MASK_CHAR])
             answers |= {number: "".join(corpus.itos[index] for index in indices) for number, indices in zip(numbers, found, strict=True)}
             bar.update(len(numbers))
+    for theirs in processes.gathered(answers):
+        answers |= theirs
     return [answers[number] for number in range(len(prompts))]
 
 
 def curves(args: Namespace, recipe: Recipe, first_step: int = 0) -> Curves:
     """The run's TensorBoard folder in expt/, as the handouts name it."""
     run = f"{args.tb_expt_name}_{args.variant}_{args.bottleneck_dim}_pt_lr_{recipe.pretrain_lr:f}_ft_lr_{recipe.finetune_lr:f}"
-    return Curves(Path("expt", args.function, run), first_step)
+    return Curves(Path("expt", args.function, run) if processes.rank() == 0 else None, first_step)
 
 
 def vocabulary_sha256(corpus: CharCorruptionDataset) -> str:

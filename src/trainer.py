@@ -7,6 +7,7 @@ to know of a run's randomness, whatever the number of workers or cores.
 
 import math
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+import processes
 from acceleration import make_gradients
 from batches import Batch, Batches, Part, make_batches
 from checkpoint import save_params
@@ -98,6 +100,8 @@ def pick_device(name: str = "auto") -> torch.device:
     """The device of that name; `auto` is a CUDA GPU where there is one, else the CPU. Raises UserError where it can't be used."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{processes.local_rank()}"
     try:
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError):  # no such name, no such device, no support for it in this torch
@@ -117,6 +121,7 @@ class Trainer:
         self.optimizers = make_optimizers(self.model, config)
         self.step = 0  # steps done
         self.tokens = 0  # trained on so far
+        self.seconds = 0.0  # trained for so far
         self.unread: list[tuple[Tensor, float]] = []  # losses and rates since the last reading
         self.recent_losses: deque[float] = deque(maxlen=LOG_EVERY)
         self.best_test_loss = math.inf
@@ -131,13 +136,13 @@ class Trainer:
         config = self.config
         batches = self.batches(self.train_dataset, config.max_epochs)
         pause = 1 if sys.stderr.isatty() else 30  # seconds between two looks of the bar: a log file needs fewer
-        total, done = len(batches), batches.examples_before(self.step)
-        with tqdm(
-            total=batches.examples_before(total), initial=done, unit="ex", smoothing=0.05, mininterval=pause, dynamic_ncols=True
-        ) as bar:
+        n_examples, seen = (batches.examples_before(step) for step in (len(batches), self.step))
+        look = {"unit": "ex", "smoothing": 0.05, "mininterval": pause, "dynamic_ncols": True, "disable": processes.rank() > 0}
+        with tqdm(total=n_examples, initial=seen, **look) as bar:
+            began = time.monotonic() - self.seconds
             for batch in self.load(batches, self.step):
                 rate = learning_rate(self.tokens, config)
-                torch.manual_seed(derive_seed(config.seed, "dropout", self.step))
+                torch.manual_seed(derive_seed(config.seed, "dropout", self.step, processes.rank()))
                 self.unread.append((self.train_step(batch, rate), rate))
                 self.step += 1
                 epoch, into_epoch = divmod(self.step, batches.steps_per_epoch)
@@ -148,6 +153,7 @@ class Trainer:
                 bar.update(batch.n_examples)
                 if into_epoch == 0:
                     self.finish_epoch(epoch)
+                self.seconds = time.monotonic() - began
                 after_step()
 
     def state(self) -> dict[str, Any]:
@@ -160,6 +166,7 @@ class Trainer:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "tokens": self.tokens,
+            "seconds": self.seconds,
             "recent_losses": list(self.recent_losses),
             "best_test_loss": self.best_test_loss,
         }
@@ -169,7 +176,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(its_state)
-        self.step, self.tokens = state["step"], state["tokens"]
+        self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
         self.recent_losses.extend(state["recent_losses"])
         self.best_test_loss = state["best_test_loss"]
 
@@ -188,7 +195,8 @@ class Trainer:
         """One step at AdamW's `rate`; the loss before it, still on the device."""
         self.model.train()
         self.tokens += batch.n_tokens
-        loss = self.gradients.compute(batch.parts)
+        loss = self.gradients.compute(batch.parts[processes.rank() :: processes.count()])
+        loss = processes.sum_gradients(self.gradients.parameters, loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_norm_clip)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -218,7 +226,8 @@ class Trainer:
                 self.config.writer.add_scalar("test/loss", test_loss, epoch)
         if self.config.ckpt_path is not None and test_loss <= self.best_test_loss:
             self.best_test_loss = test_loss
-            save_params(self.model, self.config.ckpt_path)
+            if processes.rank() == 0:
+                save_params(self.model, self.config.ckpt_path)
 
     @torch.no_grad()
     def test(self) -> float:
