@@ -73,13 +73,15 @@ class WatchedTrainer(Trainer):
 
     def watch(self, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> list[dict[str, float]]:
         """The curve, which training fills in."""
-        self.corpus, self.pairs, self.curve = corpus, pairs, []
+        self.corpus, self.pairs, self.curve, self.seconds_of_watching = corpus, pairs, [], 0.0
         return self.curve
 
     def finish_epoch(self, epoch: int) -> None:
         last = self.config.max_epochs
         if epoch % max(1, last // 10) == 0 or epoch == last:
+            began = time.monotonic()
             self.curve.append({"epoch": epoch, "loss": self.loss, "right": share_right(self.model, self.corpus, self.pairs)[0]})
+            self.seconds_of_watching += time.monotonic() - began
 
 
 def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
@@ -94,31 +96,28 @@ def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
     )
     model = make_model(command, recipe, corpus).to(pick_device(args.device))
 
-    curve: list[dict[str, float]] = []
-    seconds, right = {}, {}
+    seconds, shares, curves = 0.0, {}, {}
     for function, dataset in (
         ("pretrain", ConcatDataset([corpus, NameDataset(corpus, questions, whole=True)])),
         ("finetune", NameDataset(corpus, questions)),
     ):
-        started = time.monotonic()
         config = trainer_config(Namespace(**vars(command), function=function), recipe, len(dataset), len(corpus), None)
         trainer = WatchedTrainer(model, dataset, None, config)
-        curve = trainer.watch(corpus, asked) if function == "pretrain" else curve
-        trainer.watch(corpus, asked) if function == "finetune" else None
+        curves[function] = trainer.watch(corpus, asked)
         trainer.train()
-        seconds[function] = time.monotonic() - started
-        right[function], each = share_right(model, corpus, asked)
+        seconds += trainer.seconds - trainer.seconds_of_watching
+        shares[function], each = share_right(model, corpus, asked)
     lines = list(corpus.data)
     reaches = [reach(*pair, lines) for pair in asked]
     asked_in, right_in = Counter(reaches), Counter(r for r, is_right in zip(reaches, each, strict=True) if is_right)
     return {
-        "curve": curve,
-        "right after pretraining": right["pretrain"],
-        "right": right["finetune"],
+        "curve": curves["pretrain"],
+        "right after pretraining": shares["pretrain"],
+        "right": shares["finetune"],
         "asked": len(asked),
         "by reach": {name: [right_in[name], asked_in[name]] for name in REACHES},
-        "loss": curve[-1]["loss"],
-        "s": sum(seconds.values()),
+        "loss": curves["pretrain"][-1]["loss"],
+        "s": seconds,
     }
 
 
@@ -139,7 +138,7 @@ def parse_change(text: str, recipe: Recipe) -> Recipe:
 
 def main() -> None:
     """Make the runs that are not there yet, and print all."""
-    parser = parser_of("Measure how much a model can tell of what it read.", rounds=False)
+    parser = parser_of("Measure how much a model can tell of what it read.", in_rounds=False)
     parser.add_argument("--recipe", choices=RECIPES, default="laptop")
     parser.add_argument("--variant", choices=VARIANTS, default="vanilla")
     parser.add_argument("--bottleneck_dim", type=number(int, 1), default=64)

@@ -18,10 +18,11 @@ sys.path.insert(0, str(ROOT / "src"))
 from files import Parser, number, written_whole
 
 
-def parser_of(description: str) -> Parser:
-    """A command line with the flags that all benchmarks take."""
+def parser_of(description: str, in_rounds: bool = True) -> Parser:
+    """A command line with the flags that all benchmarks take, or all that measure time in rounds."""
     parser = Parser(description=description)
-    parser.add_argument("--rounds", type=number(int, 1), default=3, help="how often all are measured, in turns (default 3)")
+    if in_rounds:
+        parser.add_argument("--rounds", type=number(int, 1), default=3, help="how often all are measured, in turns (default 3)")
     parser.add_argument("--json", metavar="FILE", help="write the figures here too")
     return parser
 

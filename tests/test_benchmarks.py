@@ -1,18 +1,22 @@
 """The benchmarks run, and what they compare with computes the same."""
 
+import dataclasses
 import json
 import sys
 
 import attention_cost
 import corpus_scale
 import evaluate_speed
+import knowledge
 import pytest
 import torch
 
 import train_speed
 from dataset import CharCorruptionDataset
+from files import UserError
 from model import GPT, VARIANTS, GPTConfig, variant_flags
 from plain import PlainTrainer, make_plain
+from recipes import RECIPES
 from trainer import Trainer, TrainerConfig
 
 FLAGS = {variant: variant_flags(variant, 8) for variant in VARIANTS}
@@ -78,3 +82,45 @@ def test_theory_counts_scores_and_the_plain_layers_keep_as_many():
     # more positions: beside what grows with their number, each layer keeps a matrix of weights for each of 8 heads
     longer = attention_cost.memory_kept(make_plain(attention_cost.Stack(512, None)), torch.randn(1, 512, 256, requires_grad=True))
     assert longer - 16 * rows[None] >= 0.9 * 4 * 8 * 4 * (512**2 - 16 * 32**2) / 1e6
+
+
+def test_knowledge_holds_people_out_by_name_and_tells_where_their_places_stand():
+    pairs = [(f"Where was P{i} born?", place) for i in range(30) for place in ("A", "B")[: 1 + i % 2]]
+    trained, asked = knowledge.hold_out(pairs, 10)
+    assert sorted(trained + asked) == sorted(pairs) and len({question for question, _ in asked}) == 10
+    assert not {question for question, _ in asked} & {question for question, _ in trained}
+    assert knowledge.hold_out(pairs[::-1], 10)[1] == asked[::-1]  # the same people, whatever the order
+
+    lines = ["Ada. Born in Lima.", f"Bo. {'x' * 100} Rome, see", f"Cy. {'x' * 104}Rome", "Adam. Ada was born in Oslo."]
+    places = [("Ada", "Lima"), ("Ada", "Oslo"), ("Bo", "Rome"), ("Cy", "Rome"), ("Nobody", "Lima")]
+    found = [knowledge.reach(f"Where was {name} born?", place, lines) for name, place in places]
+    assert found == ["within reach", "absent", "within reach", "within reach", "absent"]
+    assert knowledge.reach("Where was Cy born?", "Rome", [f"Cy. {'x' * 105}Rome"]) == "beyond"
+
+
+def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsys):
+    line = ["--recipe", "quick", "--data", str(world), "--held_out", "7", "--seeds", "0", "1", "--results", str(tmp_path / "kept.jsonl")]
+    changes = ["--change", "pretrain_epochs=2", "--change", "pretrain_epochs=1,muon_lr=None"]
+    few = dataclasses.replace(RECIPES["quick"], pretrain_epochs=1)
+    monkeypatch.setitem(RECIPES, "quick", few)
+    monkeypatch.setattr(sys, "argv", ["knowledge.py", *line, *changes])
+    knowledge.main()
+    printed = capsys.readouterr().out
+    kept = (tmp_path / "kept.jsonl").read_text(encoding="utf-8")
+    results = [json.loads(row) for row in kept.splitlines()]
+    assert [(r["key"]["seed"], r["key"]["recipe"]["pretrain_epochs"], r["key"]["recipe"]["muon_lr"]) for r in results] == [
+        *((0, 1, 0.02), (1, 1, 0.02), (0, 2, 0.02), (1, 2, 0.02), (0, 1, None), (1, 1, None)),
+    ]
+    for r in results:
+        assert sum(asked for _, asked in r["by reach"].values()) == r["asked"] == 7
+        assert sum(right for right, _ in r["by reach"].values()) == round(7 * r["right"])
+        assert [point["epoch"] for point in r["curve"]] == list(range(1, r["key"]["recipe"]["pretrain_epochs"] + 1))
+    knowledge.main()  # nothing is run again
+    assert (tmp_path / "kept.jsonl").read_text(encoding="utf-8") == kept
+    assert capsys.readouterr().out == printed and "pretrain_epochs=1,muon_lr=None" in printed
+
+
+@pytest.mark.parametrize(("change", "message"), [("epochs=3", "a recipe has no 'epochs'"), ("muon_lr=fast", "'fast' is no plain value")])
+def test_knowledge_refuses_what_no_recipe_has(change, message):
+    with pytest.raises(UserError, match=message):
+        knowledge.parse_change(change, RECIPES["quick"])

@@ -22,7 +22,9 @@ SKIP = EVALUATE + " --unknown skip"
 pieces = st.sampled_from(
     ["Where was A born?", "Rome", "\t", "\t\t", "\n", "\r\n", "\r", "\ufeff", "\0", "□", "⁇", "\ud800", "☃", " ", "\u2028", ""]
 )
-texts = st.lists(pieces | st.text(max_size=30), max_size=12).map("".join)
+rows = st.sampled_from(["Where was A born?\tRome\n", "Where was Bo born?\tLima\r\n", "Where was A born?\n"])
+tables = st.lists(rows, min_size=1, max_size=3).map("".join)
+texts = tables | st.lists(rows | pieces | st.text(max_size=30), max_size=12).map("".join)
 contents = texts.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=200)
 
 
@@ -65,22 +67,30 @@ def check(line, content, name="bad"):
     return code
 
 
+def report(kind, codes):
+    """What became of them; anything else would have failed."""
+    print(f"\n{kind}: {len(codes)} tried, {codes.count(0)} used, {codes.count(2)} refused in one line")
+
+
 def examples(soak_share):
     """How many inputs to generate: few, or a share of the soak's two thousand."""
     return int(2000 * soak_share) if "--soak" in sys.argv else 12
 
 
-@pytest.mark.parametrize("line", [PRETRAIN, FINETUNE, MIX, EVALUATE, SKIP])
-def test_any_content_of_a_text_or_table(folder, line):
+LINES = {"texts": PRETRAIN, "tables to finetune on": FINETUNE, "tables to mix in": MIX, "questions": EVALUATE, "questions, skipping": SKIP}
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_any_content_of_a_text_or_table(folder, kind):
     codes = []
 
     @settings(max_examples=examples(0.16), deadline=None, suppress_health_check=list(HealthCheck))
     @given(contents)
     def one(content):
-        codes.append(check(line, content))
+        codes.append(check(LINES[kind], content))
 
     one()
-    print(f"\n{line.split()[0]}: {len(codes)} files tried, {codes.count(0)} used, {codes.count(2)} refused in one line, 0 otherwise")
+    report(kind, codes)
 
 
 def test_any_damage_to_parameters(folder):
@@ -95,7 +105,7 @@ def test_any_damage_to_parameters(folder):
 
     Path("birth.tsv").write_text("Where was A born?\n", encoding="utf-8")
     one()
-    print(f"\nparameters: {len(codes)} files tried, {codes.count(0)} used, {codes.count(2)} refused in one line, 0 otherwise")
+    report("parameters", codes)
 
 
 @pytest.mark.parametrize(
