@@ -36,6 +36,20 @@ class Recipe:
 
 RECIPES = {
     "handout": Recipe(),
+    # an hour on two CPU cores; what each line contributes is in docs/knowledge.md
+    "laptop": Recipe(
+        dropout=0.0,  # what there is to learn must be learnt by heart
+        length_draws=8,  # whoever does not see the place can't learn it
+        pretrain_epochs=46,
+        pretrain_batch_size=64,
+        pretrain_lr=3e-3,
+        finetune_epochs_pretrained=1,  # the questions were seen in pretraining: more would overwrite what it taught
+        finetune_batch_size=64,
+        finetune_lr=1e-4,
+        muon_lr=0.02,  # learns the text in half the steps
+        decay_epochs=None,
+        lr_floor=0.0,
+    ),
     # for the demo: some hundred people, two CPU cores, minutes
     "quick": Recipe(
         block_size=96,  # half the people's places stand within 50 characters, 90% within 80

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -143,3 +144,10 @@ def test_without_a_tensorboard_folder_a_run_goes_on(folder):
     code, errors = execute(f"{PRETRAIN} --max_epochs 1 --writing_params_path a.params")
     assert code == 0 and Path("a.params").exists()
     assert errors.count("going on without TensorBoard") == 1 and "Traceback" not in errors
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_its_last_checkpoint_stays(folder):
+    code, errors = execute(f"{PRETRAIN} --pretrain_lr 1e30 --writing_params_path a.params --checkpoint_minutes 0")
+    assert code == 2 and "Traceback" not in errors
+    assert re.search(r"run.py: error: the loss is (nan|inf) at step [1-9]\d*: try a lower learning rate", errors)
+    assert Path("a.params.checkpoint").exists() and not Path("a.params").exists()

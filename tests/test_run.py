@@ -382,3 +382,14 @@ def test_a_full_handout_checkpoint_round_trips_and_is_a_plain_state_dict(folder,
         assert command(line)[0] == 0
         outputs.append(Path("out").read_bytes())
     assert outputs[0] == outputs[1]
+
+
+def test_what_nobody_expected_gets_one_line_too_and_its_traceback_with_debug(folder, command, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("boom\nand more")
+
+    monkeypatch.setattr(run, "make_model", fail)
+    code, _, err = command(TRAIN)
+    assert code == 1 and err == "run.py: error: RuntimeError: boom (--debug shows where)\n"
+    code, _, err = command(TRAIN, "--debug")
+    assert code == 1 and 'raise RuntimeError("boom' in err
