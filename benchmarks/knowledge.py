@@ -25,16 +25,16 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
-from torch.utils.data import ConcatDataset
+from torch.utils.data import ConcatDataset, Dataset
 
 from report import ROOT, finish, machine, parser_of
 
 from dataset import CharCorruptionDataset, NameDataset
-from files import UserError, number, read_text, run_reporting_errors, split_pair, split_rows
+from files import UserError, number, read_text, run_reporting_errors, sha256, split_pair, split_rows
 from model import GPT, VARIANTS
 from recipes import RECIPES, Recipe
 from run import answer_questions, make_model, trainer_config
-from trainer import Trainer, pick_device
+from trainer import Trainer, TrainerConfig, pick_device
 
 REACH = 112  # characters of a line that pretraining shows at most, in a block of 128
 REACHES = ("within reach", "beyond", "absent")
@@ -50,6 +50,8 @@ def read_pairs(path: Path) -> list[Pair]:
 def hold_out(pairs: Sequence[Pair], n_people: int) -> tuple[list[Pair], list[Pair]]:
     """Split by question, a person's rows together: those to train on, and those of `n_people` to ask about."""
     questions = sorted({question for question, _ in pairs})
+    if n_people >= len(questions):
+        raise UserError(f"--held_out {n_people} leaves nobody of {len(questions)} people to train on")
     held_out = set(random.Random(1).sample(questions, n_people))
     return [pair for pair in pairs if pair[0] not in held_out], [pair for pair in pairs if pair[0] in held_out]
 
@@ -69,12 +71,13 @@ def share_right(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]
 
 
 class WatchedTrainer(Trainer):
-    """Asks its questions ten times on the way."""
+    """Asks questions ten times on the way; `curve` is what came of it."""
 
-    def watch(self, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> list[dict[str, float]]:
-        """The curve, which training fills in."""
-        self.corpus, self.pairs, self.curve, self.seconds_of_watching = corpus, pairs, [], 0.0
-        return self.curve
+    def __init__(self, model: GPT, dataset: Dataset, config: TrainerConfig, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> None:
+        super().__init__(model, dataset, None, config)
+        self.corpus, self.pairs = corpus, pairs
+        self.curve: list[dict[str, float]] = []
+        self.seconds_of_watching = 0.0
 
     def finish_epoch(self, epoch: int) -> None:
         last = self.config.max_epochs
@@ -102,9 +105,9 @@ def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
         ("finetune", NameDataset(corpus, questions)),
     ):
         config = trainer_config(Namespace(**vars(command), function=function), recipe, len(dataset), len(corpus), None)
-        trainer = WatchedTrainer(model, dataset, None, config)
-        curves[function] = trainer.watch(corpus, asked)
+        trainer = WatchedTrainer(model, dataset, config, corpus, asked)
         trainer.train()
+        curves[function] = trainer.curve
         seconds += trainer.seconds - trainer.seconds_of_watching
         shares[function], each = share_right(model, corpus, asked)
     lines = list(corpus.data)
@@ -123,12 +126,12 @@ def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
 
 def parse_change(text: str, recipe: Recipe) -> Recipe:
     """The recipe with fields changed: `a=1,b=None`."""
-    types = {field.name for field in fields(Recipe)}
+    names = {field.name for field in fields(Recipe)}
     changes = {}
     for item in filter(None, text.split(",")):
         name, _, value = item.partition("=")
-        if name not in types:
-            raise UserError(f"a recipe has no {name!r}: it has {', '.join(sorted(types))}")
+        if name not in names:
+            raise UserError(f"a recipe has no {name!r}: it has {', '.join(sorted(names))}")
         try:
             changes[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
@@ -152,7 +155,7 @@ def main() -> None:
     args = parser.parse_args()
     device = pick_device(args.device)
 
-    wiki = CharCorruptionDataset.from_file(args.data / "wiki.txt", 128).text.sha256
+    files = {name: sha256(read_text(args.data / name))[:12] for name in ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv")}
     kept = [json.loads(line) for line in args.results.read_text(encoding="utf-8").splitlines()] if args.results.exists() else []
     rows = []
     for change in ("", *args.change):
@@ -163,7 +166,7 @@ def main() -> None:
                 "recipe": json.loads(json.dumps(asdict(recipe))),
                 "variant": args.variant,
                 "bottleneck_dim": args.bottleneck_dim if args.variant == "perceiver" else None,
-                "corpus_sha256": wiki,
+                "files": files,
                 "held_out": None if args.dev else args.held_out,
                 "seed": seed,
             }

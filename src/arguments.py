@@ -44,14 +44,12 @@ def parse_arguments() -> Namespace:
     training.add_argument("--batch_size", type=number(int, 1), help="examples a step")
     training.add_argument("--dropout", type=number(float, 0, 1), help=f"share of activations dropped (handout: {handout.dropout})")
     training.add_argument("--seed", type=number(int, 0, 2**63), default=0, help="of all random choices (default 0)")
-
     training.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint, where there is one")
     training.add_argument("--checkpoint_minutes", type=number(float, 0), default=5, help="between two checkpoints (default 5)")
 
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto, the default, takes a CUDA GPU or else the CPU")
     machine.add_argument("--plain", action="store_true", help="train without threads, CUDA graphs and bfloat16")
-
     machine.add_argument("--deterministic", action="store_true", help="on a GPU: the same bits each time, slower; a CPU gives them anyway")
 
     args = parser.parse_args()

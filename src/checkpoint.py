@@ -7,7 +7,7 @@ is never needed; a card whose file was replaced since is not believed.
 import zipfile
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
@@ -54,14 +54,26 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
     model.load_state_dict(state)
 
 
+def unpacked_size(file: BinaryIO) -> int:
+    """The bytes that a file of torch.save holds, which writes them into a zip unpacked; 0 for a file of another kind.
+
+    Raises BadZipFile.
+    """
+    if not zipfile.is_zipfile(file):
+        return 0
+    with zipfile.ZipFile(file) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    file.seek(0)
+    return size
+
+
 def read_state(path: Path, largest: int) -> dict[str, Tensor]:
     """The tensors in a file, by name. Raises UserError where it holds anything else, or more than `largest` bytes."""
     refuse_pipes(path)
     try:
         size = path.stat().st_size
-        if zipfile.is_zipfile(path):  # as torch.save writes, unpacked; others need not
-            with zipfile.ZipFile(path) as archive:
-                size = max(size, sum(entry.file_size for entry in archive.infolist()))
+        with path.open("rb") as file:
+            size = max(size, unpacked_size(file))
         if size > largest:
             raise UserError(f"{path} unpacks to {size / 1e6:.1f} MB, far more than the model has: not read")
         content = BytesIO(path.read_bytes())

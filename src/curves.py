@@ -8,15 +8,15 @@ from typing import Self
 class Curves:
     """Writes into a TensorBoard folder; where that fails, it says so once, and the work goes on without."""
 
-    def __init__(self, folder: Path | None, first_step: int = 0) -> None:
-        """Without a folder, nothing is written. What was written for `first_step` and later ones before is no longer shown."""
+    def __init__(self, folder: Path | None, first_step: int | None = None) -> None:
+        """Without a folder, nothing is written. What is there of `first_step` and later ones is no longer shown."""
         self.folder, self.writer = folder, None
         if folder is None:
             return
-        from torch.utils.tensorboard import SummaryWriter  # its import takes seconds
-
         try:
-            self.writer = SummaryWriter(folder, purge_step=first_step or None)
+            from torch.utils.tensorboard import SummaryWriter  # its import takes seconds
+
+            self.writer = SummaryWriter(folder, purge_step=first_step)
         except Exception as error:
             self.give_up(error)
 
@@ -45,6 +45,8 @@ class Curves:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.flush()
         if self.writer is not None:
-            self.writer.close()
+            try:
+                self.writer.close()
+            except Exception as error:
+                self.give_up(error)

@@ -35,11 +35,21 @@ def main() -> int:
         print(f"\n$ python src/{step}", flush=True)
         script, *arguments = shlex.split(step)
         command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
-        if code := subprocess.run(command, check=False).returncode:
+        if code := run(command):
             return code
     print_table()
     print(f"\nDone in {time.monotonic() - started:.0f} s. The files are in demo/, the curves in expt/: tensorboard --logdir expt/")
     return 0
+
+
+def run(command: list[str]) -> int:
+    """The command's exit code. It gets a Ctrl-C too, and is waited for: it has things to save."""
+    with subprocess.Popen(command) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
 
 
 def print_table() -> None:

@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import os
+import stat
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -43,6 +45,9 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
     """
     sys.stdout, sys.stderr = Output(sys.stdout), Output(sys.stderr)
     name = Path(sys.argv[0]).name
+    former_hook = threading.excepthook
+    if "--debug" not in sys.argv:
+        threading.excepthook = lambda _: None  # what matters of a thread's failure is found out by who waits for it
     try:
         return main() or 0
     except UserError as error:
@@ -63,6 +68,7 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
         print(f"{name}: error: {type(error).__name__}: {what} (--debug shows where)", file=sys.stderr)
         return 1
     finally:
+        threading.excepthook = former_hook
         for output in (sys.stdout, sys.stderr):
             output.flush()
         sys.stdout, sys.stderr = sys.stdout.stream, sys.stderr.stream
@@ -137,8 +143,10 @@ def number(kind: type, low: float, high: float = float("inf")) -> Callable[[str]
 
 def refuse_pipes(path: str | Path) -> None:
     """Raise UserError where `path` is neither file nor folder: to read from a pipe, say, might take for ever."""
-    if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
-        raise UserError(f"can't read {path}: it is no ordinary file")
+    with suppress(OSError):  # which reading it will raise too
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise UserError(f"can't read {path}: it is no ordinary file")
 
 
 def read_text(path: str | Path) -> str:

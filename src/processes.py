@@ -35,13 +35,17 @@ def local_rank() -> int:
 
 
 @contextmanager
-def joined() -> Iterator[None]:
-    """Meet the other processes that torchrun has started, if it has."""
+def joined(device: str) -> Iterator[None]:
+    """Meet the other processes that torchrun has started, if it has. Raises UserError where they can't use the device."""
     if not dist.is_available() or not dist.is_torchelastic_launched():
         yield
         return
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"several processes take a GPU each, or cores: --device auto, cpu or cuda, not {device}")
     backend = "gloo"
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and device != "cpu":
+        if int(os.environ["LOCAL_WORLD_SIZE"]) > torch.cuda.device_count():
+            raise UserError(f"{torch.cuda.device_count()} GPUs are too few: give torchrun no larger --nproc_per_node, or add --device cpu")
         torch.cuda.set_device(local_rank())
         backend = "cpu:gloo,cuda:nccl"
     store, its_rank, size = next(dist.rendezvous("env://"))
@@ -56,8 +60,8 @@ def joined() -> Iterator[None]:
 
 @contextmanager
 def first_one_speaks() -> Iterator[None]:
-    """In all processes but the first, print nothing, and say nothing of what ends all of them alike."""
-    if rank() == 0:
+    """In all processes but the first, print nothing; what ends all of them is said by the first (see `agreeing`)."""
+    if os.environ.get("RANK", "0") == "0":  # torchrun's word for it, before they have met
         yield
         return
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
@@ -65,6 +69,26 @@ def first_one_speaks() -> Iterator[None]:
             yield
         except (UserError, Stopped) as end:
             raise SystemExit(end.exit_code) from None
+
+
+@contextmanager
+def agreeing() -> Iterator[None]:
+    """What goes wrong in one process ends them all, and is said once."""
+    own = None
+    try:
+        yield
+    except UserError as error:
+        own = error
+    for number, message in enumerate(gathered(str(own) if own else None)):
+        if message is not None:
+            raise own if number == rank() else UserError(f"process {number}: {message}")
+
+
+def copy_from_first(model: nn.Module) -> None:
+    """Give all processes the first one's parameters, which another kind of CPU might have drawn with other last bits."""
+    if count() > 1:
+        for parameter in model.parameters():
+            dist.broadcast(parameter.data, 0)
 
 
 def sum_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:

@@ -6,10 +6,12 @@ beside weights and optimizers is all that it takes to go on as if nothing had ha
 """
 
 import hashlib
+import os
 import shlex
 import signal
 import sys
 import time
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from types import FrameType
@@ -18,7 +20,8 @@ from typing import Any, Self
 import torch
 
 import processes
-from files import Stopped, UnwritableError, UserError, card_path, clear_leftovers, written_whole
+from checkpoint import unpacked_size
+from files import Stopped, UnwritableError, UserError, card_path, clear_leftovers, refuse_pipes, written_whole
 from trainer import Trainer
 
 HASH_SIZE = hashlib.sha256().digest_size
@@ -37,26 +40,28 @@ class Checkpoints:
                 clear_leftovers(leftover)
 
     def due(self) -> bool:
-        """Whether `minutes` have passed since the last one, or the beginning."""
-        return time.monotonic() - self.saved_at >= 60 * self.minutes
+        """Whether `minutes` have passed since the last one, or the beginning; with several processes, for the first one."""
+        return processes.rank() == 0 and time.monotonic() - self.saved_at >= 60 * self.minutes
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write a trainer's state, all of it or nothing; with several processes, the first one does. Raises UnwritableError."""
+        """Write a trainer's state, all of it or nothing. Raises UnwritableError."""
         self.saved_at = time.monotonic()
-        if processes.rank() > 0:
-            return
         content = BytesIO()
         torch.save({"run": self.run, "state": state}, content)
         with written_whole(self.path) as temporary:
             with temporary.open("wb") as file:
                 file.write(hashlib.sha256(content.getbuffer()).digest())
                 file.write(content.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())  # before the one before is given up
             if read_whole(self.path) is not None:  # a damaged one does not take a good one's place
                 self.path.replace(self.previous)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest state that is whole; None where there is none. Raises UserError where it is another run's."""
-        found = processes.from_first(self.read() if processes.rank() == 0 else None)
+        """The newest state that is whole; None where there is none. Raises UserError where it can't be read or is another run's."""
+        with processes.agreeing():
+            found = self.read() if processes.rank() == 0 else None
+        found = processes.from_first(found)
         if found is None:
             return None
         for name, ours in self.run.items():
@@ -68,19 +73,30 @@ class Checkpoints:
         """What the newest whole file holds."""
         for path in (self.path, self.previous):
             if (content := read_whole(path)) is not None:
-                return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+                with suppress(Exception):  # whole, and yet no checkpoint: what a forged one raises is anybody's guess
+                    found = torch.load(content, map_location="cpu", weights_only=True)
+                    return {"run": dict(found["run"]), "state": dict(found["state"])}
             if path.exists():
                 print(f"warning: {path} is damaged, and not used", file=sys.stderr)
         return None
 
 
-def read_whole(path: Path) -> memoryview | None:
-    """The content of a checkpoint behind its hash; None where it is missing or not as it was written."""
+def read_whole(path: Path) -> BytesIO | None:
+    """The content of a checkpoint behind its hash; None where it is missing or not as it was written.
+
+    Raises UserError where there is one that can't be read.
+    """
+    refuse_pipes(path)
     try:
         content = memoryview(path.read_bytes())
-    except OSError:
+    except FileNotFoundError:
         return None
-    return content[HASH_SIZE:] if hashlib.sha256(content[HASH_SIZE:]).digest() == content[:HASH_SIZE] else None
+    except OSError as error:
+        raise UserError(f"can't read {path}: {error.strerror or error}") from None
+    if hashlib.sha256(content[HASH_SIZE:]).digest() != content[:HASH_SIZE]:
+        return None
+    plain = BytesIO(content[HASH_SIZE:])
+    return plain if unpacked_size(plain) <= len(content) else None  # nothing in it was packed, unless to fill the memory
 
 
 class Signals:
@@ -88,16 +104,20 @@ class Signals:
 
     def __init__(self) -> None:
         self.received = 0
+        self.former: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self.former = {number: signal.signal(number, self.note) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as for what runs in the background
+                self.former[number] = signal.signal(number, self.note)
         return self
 
     def note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         if processes.count() == 1:  # torchrun passes on what a terminal has sent already
             self.__exit__()
-            print("\nstopping after this step; once more to stop at once", file=sys.stderr)
+            with suppress(OSError):  # by no stream, which might be in use just now
+                os.write(2, b"\nstopping after this step; once more to stop at once\n")
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.former.items():
@@ -106,20 +126,27 @@ class Signals:
 
 def train_resumably(trainer: Trainer, checkpoints: Checkpoints) -> None:
     """Train to the end, with checkpoints on the way and there. Raises Stopped, all being saved, where a signal comes."""
+
+    def save() -> bool:
+        """Whether it could be saved."""
+        state = trainer.state()
+        if processes.rank() == 0:
+            try:
+                checkpoints.save(state)
+            except UnwritableError as error:
+                print(f"warning: {error}; the checkpoint before stays, where there is one", file=sys.stderr)
+                return False
+        return True
+
     with Signals() as signals:
 
         def after_step() -> None:
             received = processes.largest(signals.received)  # all stop after the same step
-            if received or checkpoints.due():
-                try:
-                    checkpoints.save(trainer.state())
-                except UnwritableError as error:
-                    if received:
-                        raise
-                    print(f"warning: {error}; training goes on, with the checkpoint before", file=sys.stderr)
+            saved = save() if received or checkpoints.due() else True
             if received:
                 command = shlex.join(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
-                raise Stopped(received, f"stopped after step {trainer.step}; go on with: {command}")
+                how = command if processes.count() == 1 else "the same command and --resume"
+                raise Stopped(received, f"stopped after step {trainer.step}{'' if saved else ', not saved'}; go on with: {how}")
 
         trainer.train(after_step)
-        checkpoints.save(trainer.state())
+        save()

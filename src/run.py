@@ -49,32 +49,35 @@ EVALUATION_BATCH = 64  # questions answered at a time: on two cores, more are sl
 
 def main() -> None:
     """Run the function that the command line names, in however many processes there are."""
-    args = parse_arguments()
-    with processes.joined(), processes.first_one_speaks():
-        run(args)
+    with processes.first_one_speaks():
+        args = parse_arguments()
+        with processes.joined(args.device):
+            run(args)
 
 
 def run(args: Namespace) -> None:
-    """The same in one of the processes."""
-    recipe = choose_recipe(args)
-    device = pick_device(args.device)
-    set_seed(args.seed)
-    if args.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS asks for
-        torch.use_deterministic_algorithms(True)
+    """The same in one of the processes: first read all that the flags name, so that mistakes show, then work."""
+    with processes.agreeing():
+        recipe = choose_recipe(args)
+        device = pick_device(args.device)
+        set_seed(args.seed)
+        if args.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS asks for
+            torch.use_deterministic_algorithms(True)
 
-    corpus = CharCorruptionDataset.from_file(args.pretrain_corpus_path, recipe.block_size, recipe.length_draws)
-    print(f"data has {corpus.n_characters} characters, {corpus.vocab_size} unique.")
-    announce_if_bundled(args.pretrain_corpus_path, corpus.text.sha256)
+        corpus = CharCorruptionDataset.from_file(args.pretrain_corpus_path, recipe.block_size, recipe.length_draws)
+        print(f"data has {corpus.n_characters} characters, {corpus.vocab_size} unique.")
+        announce_if_bundled(args.pretrain_corpus_path, corpus.text.sha256)
 
-    model = make_model(args, recipe, corpus)
-    print(f"number of parameters: {sum(p.numel() for p in model.parameters())}")
-    if args.reading_params_path is not None:
-        load_params(model, args.reading_params_path, vocabulary_sha256(corpus))
+        model = make_model(args, recipe, corpus)
+        print(f"number of parameters: {sum(p.numel() for p in model.parameters())}")
+        if args.reading_params_path is not None:
+            load_params(model, args.reading_params_path, vocabulary_sha256(corpus))
+        data = read_questions_to_answer(args, model, corpus) if args.function == "evaluate" else read_training_data(args, corpus)
     if args.function == "evaluate":
-        evaluate(args, recipe, model.to(device), corpus)
+        evaluate(args, recipe, model.to(device), corpus, data)
     else:
-        train(args, recipe, model, corpus)
+        train(args, recipe, model, corpus, data)
 
 
 def make_model(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> GPT:
@@ -93,21 +96,29 @@ def make_model(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -
     return GPT(config)
 
 
-def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> None:
-    """Pretrain or finetune, and write the parameters with their card."""
+def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> ConcatDataset:
+    """The texts, or the questions with their answers, or both: in pretraining, questions are mixed in as texts like others."""
     pretraining = args.function == "pretrain"
     datasets: list[Dataset] = [corpus] if pretraining else []
-    if args.finetune_corpus_path is not None:  # in pretraining, the questions are mixed in as texts like others
+    if args.finetune_corpus_path is not None:
         questions = read_text(args.finetune_corpus_path)
         with blaming(args.finetune_corpus_path):
             datasets.append(NameDataset(corpus, questions, whole=pretraining))
-    dataset = ConcatDataset(datasets)
+    return ConcatDataset(datasets)
 
+
+def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, dataset: ConcatDataset) -> None:
+    """Pretrain or finetune, and write the parameters with their card."""
     if pick_device(args.device).type == "cuda" and not args.plain:
         torch.set_float32_matmul_precision("high")  # TF32 for what is not in bfloat16
-    checkpoints = Checkpoints(args.writing_params_path, identity(args, recipe, corpus), args.checkpoint_minutes)
+    run_identity = identity(args, recipe, corpus)
+    with processes.agreeing():
+        if processes.from_first(run_identity) != run_identity:
+            raise UserError("the flags or files differ from the first process's")
+    checkpoints = Checkpoints(args.writing_params_path, run_identity, args.checkpoint_minutes)
     state = checkpoints.load() if args.resume else None
-    with curves(args, recipe, state["step"] if state else 0) as writer:
+    first_step = state["step"] if state else 0
+    with open_curves(args, recipe, first_step if args.resume else None) as writer:
         trainer = Trainer(model, dataset, None, trainer_config(args, recipe, len(dataset), len(corpus), writer))
         if state is not None:
             trainer.restore(state)
@@ -141,9 +152,11 @@ def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> 
         "variant": args.variant,
         "bottleneck_dim": args.bottleneck_dim if args.variant == "perceiver" else None,
         "seed": args.seed,
+        "plain": args.plain,
+        "tb_expt_name": args.tb_expt_name,
         **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()},
-        "the corpus's hash": corpus.text.sha256,
-        **{f"{name}' hash": path and file_sha256(path) for name, path in files.items()},
+        "the corpus's hash": corpus.text.sha256[:12],
+        **{f"{name}' hash": path and file_sha256(path)[:12] for name, path in files.items()},
     }
 
 
@@ -174,14 +187,19 @@ def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents
     )
 
 
-def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> None:
-    """Answer each question of a file, write the answers, and score them where the file has places."""
+def read_questions_to_answer(args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> list[str]:
+    """The questions of the evaluation file. Raises UserError where the model can't be asked one of them."""
     questions, _ = read_questions(args.eval_corpus_path)
     with blaming(args.eval_corpus_path):
         questions = known_characters(questions, corpus, skip=args.unknown == "skip")
         for line, question in enumerate(questions, start=1):
             if len(question) + 1 >= model.get_block_size():
                 raise UserError(f"line {line}: a question of {len(question)} characters leaves no room to answer it")
+    return questions
+
+
+def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str]) -> None:
+    """Answer the questions, write the answers, and score them where the file has places."""
     predictions = answer_questions(model, corpus, questions)
     if processes.rank() > 0:
         return
@@ -194,16 +212,17 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
         print(f"Predictions written to {args.outputs_path}; no targets provided")
         return
     print(f"Correct: {correct} out of {total}: {100 * correct / total}%")
-    with curves(args, recipe) as writer:
+    with open_curves(args, recipe) as writer:
         writer.add_scalar(f"accuracy/{Path(args.outputs_path).stem}", correct / total, 0)
 
 
 def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, skip: bool) -> list[str]:
     """The questions without the characters that the corpus lacks. Raises UserError with all of these unless `skip`."""
     unknown = {line: unknown_characters(question, corpus.stoi) for line, question in enumerate(questions, start=1)}
-    listed = [f"line {line}: {characters!r}" for line, characters in unknown.items() if characters]
+    listed = [f"line {line} {characters!r}" for line, characters in unknown.items() if characters]
     if listed and not skip:
-        raise UserError(f"the pretraining corpus lacks {', '.join(listed)}: mend these, or leave the characters out with --unknown skip")
+        most = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more lines" if len(listed) > 20 else "")
+        raise UserError(f"characters that the pretraining corpus lacks: {most}: mend these, or leave them out with --unknown skip")
     kept = [question.translate(str.maketrans("", "", unknown[line])) for line, question in enumerate(questions, start=1)]
     if listed:
         n_characters = sum(map(len, questions)) - sum(map(len, kept))
@@ -228,7 +247,7 @@ def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Seque
     return [answers[number] for number in range(len(prompts))]
 
 
-def curves(args: Namespace, recipe: Recipe, first_step: int = 0) -> Curves:
+def open_curves(args: Namespace, recipe: Recipe, first_step: int | None = None) -> Curves:
     """The run's TensorBoard folder in expt/, as the handouts name it."""
     run = f"{args.tb_expt_name}_{args.variant}_{args.bottleneck_dim}_pt_lr_{recipe.pretrain_lr:f}_ft_lr_{recipe.finetune_lr:f}"
     return Curves(Path("expt", args.function, run) if processes.rank() == 0 else None, first_step)

@@ -116,6 +116,7 @@ class Trainer:
         self.config = config
         self.device = pick_device(config.device)
         self.model = model.to(self.device)
+        processes.copy_from_first(self.model)
         self.train_dataset, self.test_dataset = train_dataset, test_dataset
         self.gradients = make_gradients(self.model, config.plain)
         self.optimizers = make_optimizers(self.model, config)
@@ -160,7 +161,9 @@ class Trainer:
         """All that `restore` needs to go on from here, as tensors and plain values. Raises UserError as `train` does."""
         self.read_losses()
         if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
-            raise UserError(f"a parameter is no number any more at step {self.step}: {CURE_OF_NAN}")
+            raise UserError(f"a parameter is no number any more after step {self.step}: {CURE_OF_NAN}")
+        if self.config.writer is not None:
+            self.config.writer.flush()  # the curve is to hold what the state has behind it
         return {
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -210,7 +213,7 @@ class Trainer:
         first = self.step - len(losses)
         for step, (loss, (_, rate)) in enumerate(zip(losses, self.unread, strict=True), start=first):
             if not math.isfinite(loss):
-                raise UserError(f"the loss is {loss} at step {step}: {CURE_OF_NAN}")
+                raise UserError(f"the loss is {loss} in step {step + 1}: {CURE_OF_NAN}")
             self.recent_losses.append(loss)
             if self.config.writer is not None:
                 self.config.writer.add_scalar("train/loss", loss, step)

@@ -1,5 +1,11 @@
 """What several tests use."""
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import torch
 from torch.utils.data import Dataset
 
@@ -29,3 +35,41 @@ class OneByOne(Dataset):
 
     def __getitem__(self, index):
         return self.dataset[index]
+
+
+# ---------------------------------------------------------------- run.py as a process
+
+RUN = Path(__file__).parents[1] / "src" / "run.py"
+PRETRAIN = "pretrain vanilla wiki.txt --recipe quick --max_epochs 2 --device cpu --finetune_corpus_path birth_places_train.tsv"
+
+
+def start(line, torchrun=None, **kwargs):
+    """run.py with that command line on one thread, its output in pipes; in several processes with torchrun's flags."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", *torchrun.split()] if torchrun else []
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
+    return subprocess.Popen([sys.executable, *launcher, RUN, *line.split()], **pipes | kwargs)
+
+
+def execute(line, torchrun=None, **kwargs):
+    """Its exit code, and what it printed on stdout and stderr."""
+    with start(line, torchrun, **kwargs) as process:
+        out, errors = process.communicate(timeout=300)
+    return process.returncode, out, errors
+
+
+def wait_for(path):
+    """Until the file is there."""
+    for _ in range(2400):
+        if Path(path).exists():
+            return
+        time.sleep(0.05)
+    raise TimeoutError(path)
+
+
+def curve(name):
+    """The points of a run that TensorBoard shows, by its own reader."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (folder,) = Path("expt/pretrain").glob(f"{name}_*")
+    scalars = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return {tag: [(event.step, event.value) for event in scalars.Scalars(tag)] for tag in ("train/loss", "train/lr")}

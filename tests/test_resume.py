@@ -24,6 +24,9 @@ class Curve(dict):
     def add_scalar(self, tag, value, step):
         self[tag, step] = value
 
+    def flush(self):
+        pass
+
 
 def make_trainer(curve, wrap=lambda corpus: corpus, test=None, **changes):
     set_seed(0)
@@ -122,11 +125,11 @@ def test_a_checkpoint_is_due_after_its_minutes(tmp_path, monkeypatch):
 
 def test_a_loss_that_is_no_number_ends_the_run_and_is_not_kept():
     trainer = make_trainer(None, muon_lr=None, learning_rate=1e30, grad_norm_clip=1e30)
-    with pytest.raises(UserError, match=r"the loss is nan at step \d: try a lower learning rate"):
+    with pytest.raises(UserError, match=r"the loss is nan in step \d: try a lower learning rate"):
         trainer.train()
     trainer = make_trainer(None)
     trainer.train(lambda: None)
     with torch.no_grad():
         trainer.model.head.weight[3, 2] = torch.nan
-    with pytest.raises(UserError, match="a parameter is no number any more at step 15"):
+    with pytest.raises(UserError, match="a parameter is no number any more after step 15"):
         trainer.state()

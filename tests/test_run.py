@@ -274,7 +274,10 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         pytest.param("pretrain vanilla pipe --writing_params_path p", "can't read pipe: it is no ordinary file", marks=UNIX),
         pytest.param(f"{TUNE} pipe", "can't read pipe: it is no ordinary file", marks=UNIX),
         (f"{EVALUATE} other.params", "other.params does not fit the model: see blocks.0.ln1.weight"),
-        (f"{EVALUATE} pre.params --eval_corpus_path strange.tsv", "strange.tsv, the pretraining corpus lacks line 1: '☃', line 2: '☂♞'"),
+        (
+            f"{EVALUATE} pre.params --eval_corpus_path strange.tsv",
+            "strange.tsv, characters that the pretraining corpus lacks: line 1 '☃', line 2 '☂♞'",
+        ),
         (f"{EVALUATE} pre.params --eval_corpus_path long.tsv", "long.tsv, line 1: a question of 149 characters"),
         (f"{EVALUATE} pre.params --eval_corpus_path no_tab.tsv", "no_tab.tsv, line 2: no tab"),
         (
