@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "src"))
-from files import UserError, read_questions, run_reporting_errors
+from console import UserError, run_reporting_errors
+from files import read_questions
 from utils import evaluate_places
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from report import finish, parser_of, seconds
 
 from attention import CausalCrossAttention, CausalSelfAttention
-from files import UserError, number, run_reporting_errors
+from console import UserError, number, run_reporting_errors
 from model import GPTConfig
 from plain import make_plain
 from trainer import pick_device

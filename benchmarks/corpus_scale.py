@@ -17,7 +17,7 @@ from statistics import median
 
 from report import finish, parser_of, seconds
 
-from files import UserError, number, run_reporting_errors
+from console import UserError, number, run_reporting_errors
 from make_corpus import write_world
 
 STEPS = 10  # of 128 examples, for each measurement of speed

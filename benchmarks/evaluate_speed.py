@@ -14,8 +14,9 @@ import torch
 
 from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
+from console import UserError, number, run_reporting_errors
 from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, encode
-from files import UserError, number, read_questions, read_text, run_reporting_errors
+from files import read_questions, read_text
 from model import VARIANTS
 from plain import plain_answers
 from run import ANSWER_LENGTH, answer_questions

@@ -29,8 +29,9 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from report import ROOT, finish, machine, parser_of
 
+from console import UserError, number, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset
-from files import UserError, number, read_text, run_reporting_errors, sha256, split_pair, split_rows
+from files import read_text, sha256, split_pair, split_rows
 from model import GPT, VARIANTS
 from recipes import RECIPES, Recipe
 from run import answer_questions, make_model, trainer_config

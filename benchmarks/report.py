@@ -15,7 +15,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-from files import Parser, number, written_whole
+from console import Parser, number
+from files import written_whole
 
 
 def parser_of(description: str, in_rounds: bool = True) -> Parser:

@@ -21,8 +21,8 @@ from torch import nn
 from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
 from batches import CutBatches, Shapes
+from console import number, run_reporting_errors
 from dataset import CharCorruptionDataset
-from files import number, run_reporting_errors
 from model import GPT, VARIANTS, GPTConfig, variant_flags
 from plain import PlainTrainer
 from recipes import RECIPES

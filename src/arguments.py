@@ -5,7 +5,7 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from files import Parser, UserError, number
+from console import Parser, UserError, number
 from model import VARIANTS
 from recipes import RECIPES, Recipe
 

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
-from files import UserError, read_card, refuse_pipes, written_whole
+from console import UserError
+from files import read_card, refuse_pipes, written_whole
 
 DAMAGED = "is not a file of parameters, or damaged: train it again"
 SPARE = 64 * 10**6  # bytes that a file may hold beyond, so that one of another recipe gets the clearer error

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from files import UserError, blaming, file_sha256, read_card, refuse_pipes, sha256, write_card, written_whole
+from console import UserError, blaming
+from files import file_sha256, read_card, refuse_pipes, sha256, write_card, written_whole
 
 PAD_CHAR = "\u25a1"  # □ fills up to the block's end
 MASK_CHAR = "\u2047"  # ⁇ marks the cut and what was cut out, the answer's beginning and its end

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from console import Parser, UserError, blaming, run_reporting_errors
 from corpus import MASK_CHAR, PAD_CHAR, Documents, EncodedText, encode_file, encode_text
-from files import Parser, UserError, blaming, read_text, run_reporting_errors, split_pair, split_rows
+from files import read_text, split_pair, split_rows
 
 
 class Cuts(NamedTuple):

@@ -12,7 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from files import read_questions, read_text, run_reporting_errors, split_rows
+from console import run_reporting_errors
+from files import read_questions, read_text, split_rows
 from utils import evaluate_places
 
 PEOPLE = 450

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TextIO
 
 import corpus_words as words
-from files import Parser, number, run_reporting_errors, written_whole
+from console import Parser, number, run_reporting_errors
+from files import written_whole
 
 DEV_SHARE, TEST_SHARE = 500 / 2937, 437 / 2937  # of all people, as in the assignment
 REACH = 112  # characters of a line that pretraining shows, at most

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attention import Attention, CausalCrossAttention, CausalSelfAttention, RotarySelfAttention, SynthesizerAttention
+from console import UserError
 from dropout import Dropout
-from files import UserError
 
 VARIANTS = ("vanilla", "perceiver", "synthesizer", "rope")
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from files import Stopped, UserError
+from console import Stopped, UserError
 
 
 def count() -> int:

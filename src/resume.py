@@ -21,7 +21,8 @@ import torch
 
 import processes
 from checkpoint import unpacked_size
-from files import Stopped, UnwritableError, UserError, card_path, clear_leftovers, refuse_pipes, written_whole
+from console import Stopped, UserError
+from files import UnwritableError, card_path, clear_leftovers, refuse_pipes, written_whole
 from trainer import Trainer
 
 HASH_SIZE = hashlib.sha256().digest_size

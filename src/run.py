@@ -22,21 +22,11 @@ from tqdm import tqdm
 import processes
 from arguments import choose_recipe, parse_arguments
 from checkpoint import load_params, save_params
+from console import UserError, blaming, run_reporting_errors
 from curves import Curves
 from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, encode, unknown_characters
 from decoding import answer
-from files import (
-    UserError,
-    announce_if_bundled,
-    blaming,
-    file_sha256,
-    read_questions,
-    read_text,
-    run_reporting_errors,
-    sha256,
-    write_card,
-    written_whole,
-)
+from files import announce_if_bundled, file_sha256, read_questions, read_text, sha256, write_card, written_whole
 from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe
 from resume import Checkpoints, train_resumably

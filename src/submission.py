@@ -4,7 +4,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-from files import Parser, announce_if_bundled, file_sha256, run_reporting_errors, written_whole
+from console import Parser, run_reporting_errors
+from files import announce_if_bundled, file_sha256, written_whole
 
 DATA = ("wiki.txt", "birth_dev.tsv", "birth_places_train.tsv")
 EDITIONS = {"perceiver": ("perceiver",), "synthesizer": ("synthesizer",), "all": ("perceiver", "synthesizer")}

@@ -23,7 +23,7 @@ import processes
 from acceleration import make_gradients
 from batches import Batch, Batches, Part, make_batches
 from checkpoint import save_params
-from files import UserError
+from console import UserError
 from utils import derive_seed
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from files import UserError, read_questions
+from console import UserError
+from files import read_questions
 
 # ---------------------------------------------------------------- randomness
 

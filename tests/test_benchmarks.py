@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import train_speed
+from console import UserError
 from dataset import CharCorruptionDataset
-from files import UserError
 from model import GPT, VARIANTS, GPTConfig, variant_flags
 from plain import PlainTrainer, make_plain
 from recipes import RECIPES

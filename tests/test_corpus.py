@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import corpus
+from console import UserError
 from corpus import Documents, encode_file, encode_text
 from dataset import CharCorruptionDataset
-from files import UserError
 
 TEXT = st.text(st.characters(exclude_characters="□⁇\r", exclude_categories=["Cs"]), max_size=60)
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import run
-from files import run_reporting_errors
+from console import run_reporting_errors
 
 PRETRAIN = "pretrain vanilla {} --recipe quick --max_epochs 1 --batch_size 64 --writing_params_path out"
 FINETUNE = "finetune vanilla wiki.txt --recipe quick --max_epochs 1 --writing_params_path out --finetune_corpus_path {}"

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from console import UserError
 from dataset import CharCorruptionDataset
-from files import UserError
 from helpers import OneByOne
 from model import GPT, GPTConfig
 from resume import Checkpoints

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import run
+from console import run_reporting_errors
 from dataset import NameDataset
-from files import card_path, run_reporting_errors
+from files import card_path
 from recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]

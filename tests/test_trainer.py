@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from console import UserError
 from dataset import CharCorruptionDataset, NameDataset
-from files import UserError
 from helpers import OneByOne
 from model import GPT, VARIANTS, GPTConfig, variant_flags
 from trainer import Trainer, TrainerConfig, learning_rate, make_optimizers, pick_device

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import utils
-from files import UserError, read_text, written_whole
+from console import UserError
+from files import read_text, written_whole
 from helpers import VARIANTS, sharp_model
 from utils import derive_seed, evaluate_places, top_k_logits
 

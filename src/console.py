@@ -1,0 +1,126 @@
+"""What every command shares: its arguments, what it prints, and how it ends."""
+
+import argparse
+import io
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+
+class UserError(ValueError):
+    """Something that the user can mend; the message is one line that names it and says how."""
+
+    exit_code = 2
+
+
+class Stopped(Exception):  # noqa: N818 - no error
+    """Work that a signal ended in good order; the message says how to go on."""
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+def run_reporting_errors(main: Callable[[], int | None]) -> int:
+    """Run a command in UTF-8; its exit code is what it returns, 2 after a UserError, 128 and the number after a signal.
+
+    Whatever goes wrong becomes one line on stderr, or a traceback with `--debug`.
+    """
+    sys.stdout, sys.stderr = Output(sys.stdout), Output(sys.stderr)
+    name = Path(sys.argv[0]).name
+    former_hook = threading.excepthook
+    if "--debug" not in sys.argv:
+        threading.excepthook = lambda _: None  # what matters of a thread's failure is found out by who waits for it
+    try:
+        return main() or 0
+    except UserError as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except Stopped as stopped:
+        print(f"{name}: {stopped}", file=sys.stderr)
+        return stopped.exit_code
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        what = str(error).strip().split("\n")[0]
+        print(f"{name}: error: {type(error).__name__}: {what} (--debug shows where)", file=sys.stderr)
+        return 1
+    finally:
+        threading.excepthook = former_hook
+        for output in (sys.stdout, sys.stderr):
+            output.flush()
+        sys.stdout, sys.stderr = sys.stdout.stream, sys.stderr.stream
+
+
+class Output(io.TextIOBase):
+    """A stream in UTF-8 that goes quiet where nobody reads it any more, or its disk is full, and the work goes on."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - None: it was closed from the start
+        if isinstance(self.stream, io.TextIOWrapper):  # a pipe on Windows takes less than UTF-8
+            self.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except OSError:  # what is still to be written would fail again when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+    def isatty(self) -> bool:
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+    @property
+    def encoding(self) -> str:
+        return self.stream.encoding
+
+
+@contextmanager
+def blaming(path: str | Path) -> Iterator[None]:
+    """Put `path` before the message of a UserError that its content causes."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}, {error}") from None
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports errors as everything here does: in one line, or with a traceback for `--debug`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_argument("--debug", action="store_true", help="show where an error comes from")
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")
+
+
+def number(kind: type, low: float, high: float = float("inf")) -> Callable[[str], float]:
+    """An argparse type: a finite number of that kind, at least `low` and below `high`."""
+
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not low <= value < high:
+            raise ValueError
+        return value
+
+    # argparse says: invalid NAME value
+    parse.__name__ = f"{kind.__name__} from {low:g}" + (f" to below {high:g}" if high < float("inf") else "")
+    return parse
