@@ -1,6 +1,6 @@
 """Named sets of hyperparameters: all that decides a run besides its data, its variant and its seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -34,39 +34,32 @@ class Recipe:
     lr_floor: float = 0.1  # least share of the peak
 
 
-RECIPES = {
-    "handout": Recipe(),
-    # an hour on two CPU cores; what each line contributes is in docs/knowledge.md
-    "laptop": Recipe(
-        dropout=0.0,  # what there is to learn must be learnt by heart
-        length_draws=8,  # whoever does not see the place can't learn it
-        pretrain_epochs=46,
-        pretrain_batch_size=64,
-        pretrain_lr=3e-3,
-        finetune_epochs_pretrained=1,  # the questions were seen in pretraining: more would overwrite what it taught
-        finetune_batch_size=64,
-        finetune_lr=1e-4,
-        muon_lr=0.02,  # learns the text in half the steps
-        decay_epochs=None,
-        lr_floor=0.0,
-    ),
-    # for the demo: some hundred people, two CPU cores, minutes
-    "quick": Recipe(
-        block_size=96,  # half the people's places stand within 50 characters, 90% within 80
-        n_layer=4,
-        n_head=4,
-        n_embd=128,
-        dropout=0.0,  # what there is to learn must be learnt by heart
-        length_draws=4,  # whoever does not see the place can't learn it
-        pretrain_epochs=50,
-        pretrain_batch_size=16,
-        pretrain_lr=3e-3,
-        finetune_epochs=75,
-        finetune_epochs_pretrained=1,  # the questions were seen in pretraining: more would overwrite what it taught
-        finetune_batch_size=32,
-        finetune_lr=3e-4,
-        muon_lr=0.02,  # learns the text in half the steps
-        decay_epochs=None,
-        lr_floor=0.0,
-    ),
-}
+# an hour on two CPU cores; what each line contributes is in docs/knowledge.md
+LAPTOP = Recipe(
+    dropout=0.0,  # what there is to learn must be learnt by heart
+    length_draws=8,  # whoever does not see the place can't learn it
+    pretrain_epochs=46,
+    pretrain_batch_size=64,
+    pretrain_lr=3e-3,
+    finetune_epochs_pretrained=1,  # the questions were seen in pretraining: more would overwrite what it taught
+    finetune_batch_size=64,
+    finetune_lr=1e-4,
+    muon_lr=0.02,  # learns the text in half the steps
+    decay_epochs=None,  # facts come while the rate falls
+    lr_floor=0.0,
+)
+
+# the same for the demo: some hundred people, minutes
+QUICK = replace(
+    LAPTOP,
+    block_size=96,  # half the people's places stand within 50 characters, 90% within 80
+    n_head=4,
+    n_embd=128,
+    length_draws=4,
+    pretrain_epochs=50,
+    pretrain_batch_size=16,
+    finetune_batch_size=32,
+    finetune_lr=3e-4,
+)
+
+RECIPES = {"handout": Recipe(), "laptop": LAPTOP, "quick": QUICK}

@@ -13,6 +13,15 @@ def world(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def folder(tmp_path, world, monkeypatch):
+    """A working directory of its own with the four files."""
+    for path in world.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def pytest_addoption(parser):
     parser.addoption("--soak", action="store_true", help="make faults by the hundred")
 

@@ -18,14 +18,6 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and lim
 LONG = PRETRAIN.replace("--max_epochs 2", "--max_epochs 500") + " --writing_params_path a.params"
 
 
-@pytest.fixture
-def folder(tmp_path, world, monkeypatch):
-    for path in world.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 # ---------------------------------------------------------------- killed and stopped
 
 

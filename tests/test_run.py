@@ -23,15 +23,6 @@ QUICK = ["--recipe", "quick", "--max_epochs", "1"]
 
 
 @pytest.fixture
-def folder(tmp_path, world, monkeypatch):
-    """A working directory of its own with the four files."""
-    for path in world.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def command(monkeypatch, capsys):
     """Runs src/run.py with a command line; returns (exit code, stdout, stderr)."""
 
