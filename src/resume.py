@@ -36,6 +36,7 @@ class Checkpoints:
         self.previous = Path(f"{self.path}.previous")
         self.run, self.minutes = run, minutes
         self.saved_at = time.monotonic()
+        self.saved_step: int | None = None
         if processes.rank() == 0:
             for leftover in (params_path, card_path(params_path), self.path):
                 clear_leftovers(leftover)
@@ -57,6 +58,7 @@ class Checkpoints:
                 os.fsync(file.fileno())  # before the one before is given up
             if read_whole(self.path) is not None:  # a damaged one does not take a good one's place
                 self.path.replace(self.previous)
+        self.saved_step = state["step"]
 
     def load(self) -> dict[str, Any] | None:
         """The newest state that is whole; None where there is none. Raises UserError where it can't be read or is another run's."""
@@ -150,4 +152,5 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints) -> None:
                 raise Stopped(received, f"stopped after step {trainer.step}{'' if saved else ', not saved'}; go on with: {how}")
 
         trainer.train(after_step)
-        save()
+        if checkpoints.saved_step != trainer.step:
+            save()

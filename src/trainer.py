@@ -143,7 +143,7 @@ class Trainer:
             began = time.monotonic() - self.seconds
             for batch in self.load(batches, self.step):
                 rate = learning_rate(self.tokens, config)
-                torch.manual_seed(derive_seed(config.seed, "dropout", self.step, processes.rank()))
+                torch.manual_seed(derive_seed(config.seed, "dropout", self.step) + processes.rank())
                 self.unread.append((self.train_step(batch, rate), rate))
                 self.step += 1
                 epoch, into_epoch = divmod(self.step, batches.steps_per_epoch)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import console
 import files
 import make_corpus
 from dataset import CharCorruptionDataset, NameDataset
@@ -113,7 +114,7 @@ def test_mistakes_are_named_in_one_line(flag, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     Path("README.md").write_text("a file, no folder")
     monkeypatch.setattr(sys, "argv", ["make_corpus.py", "--out", ".", *flag.split()])
-    assert files.run_reporting_errors(make_corpus.main) == 2
+    assert console.run_reporting_errors(make_corpus.main) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
