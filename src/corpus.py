@@ -129,7 +129,8 @@ def read_pieces(path: Path, bar: tqdm) -> Iterator[str]:
                 yield decoder.decode(piece, final=ended)
             except UnicodeDecodeError as error:
                 position = file.tell() - len(error.object) + error.start
-                raise UserError(f"byte {position} is not UTF-8: save it as UTF-8 text") from None
+                line = path.read_bytes()[:position].count(b"\n") + 1
+                raise UserError(f"line {line}: byte {position} is not UTF-8: save it as UTF-8 text") from None
             bar.update(len(piece))
 
 

@@ -35,7 +35,8 @@ def read_text(path: str | Path) -> str:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}, byte {error.start} is not UTF-8: save it as UTF-8 text") from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}, line {line}: byte {error.start} is not UTF-8: save it as UTF-8 text") from None
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror or error}") from None
     if not text.strip():

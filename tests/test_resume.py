@@ -133,3 +133,18 @@ def test_a_loss_that_is_no_number_ends_the_run_and_is_not_kept():
         trainer.model.head.weight[3, 2] = torch.nan
     with pytest.raises(UserError, match="a parameter is no number any more after step 15"):
         trainer.state()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_on_a_gpu_a_resumed_run_is_the_same_within_a_thousandth(tmp_path):
+    """Its kernels may add in another order each time."""
+    curve, expected = Curve(), Curve()
+    make_trainer(expected, device="cuda").train()
+    trainer = make_trainer(curve, device="cuda")
+    stop_after(trainer, 7)
+    checkpoints = Checkpoints(tmp_path / "x.params", {}, 0)
+    checkpoints.save(trainer.state())
+    resumed = make_trainer(curve, device="cuda")
+    resumed.restore(checkpoints.load())
+    resumed.train()
+    assert curve.keys() == expected.keys() and list(curve.values()) == pytest.approx(list(expected.values()), rel=1e-3)

@@ -36,7 +36,11 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "latin.txt").write_bytes("Zoë".encode("latin-1"))
     (tmp_path / "empty.txt").write_text("\n")
-    for name, message in [("none.txt", "can't read .*none.txt: No such file"), ("latin.txt", "not UTF-8"), ("empty.txt", "is empty")]:
+    for name, message in [
+        ("none.txt", "can't read .*none.txt: No such file"),
+        ("latin.txt", r"latin.txt, line \d+: byte \d+ is not UTF-8"),
+        ("empty.txt", "is empty"),
+    ]:
         with pytest.raises(UserError, match=message):
             read_text(tmp_path / name)
     with pytest.raises(UserError, match="can't read"):
