@@ -1,9 +1,11 @@
 """What several tests use."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -43,11 +45,19 @@ RUN = Path(__file__).parents[1] / "src" / "run.py"
 PRETRAIN = "pretrain vanilla wiki.txt --recipe quick --max_epochs 2 --device cpu --finetune_corpus_path birth_places_train.tsv"
 
 
+@contextmanager
 def start(line, torchrun=None, **kwargs):
     """run.py with that command line on one thread, its output in pipes; in several processes with torchrun's flags."""
     launcher = ["-m", "torch.distributed.run", "--standalone", *torchrun.split()] if torchrun else []
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
-    return subprocess.Popen([sys.executable, *launcher, RUN, *line.split()], **pipes | kwargs)
+    if sys.platform != "win32":  # what starts the tests in the background may ignore Ctrl-C, which would be inherited
+        pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen([sys.executable, *launcher, RUN, *line.split()], **pipes | kwargs) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
 
 
 def execute(line, torchrun=None, **kwargs):

@@ -131,7 +131,8 @@ def test_without_anybody_who_reads_its_output_a_run_goes_on(folder):
     line = f"{PRETRAIN} --max_epochs 1 --writing_params_path "
     reader, writer = os.pipe()
     os.close(reader)
-    assert start(f"{line} a.params", stdout=writer, stderr=writer).wait() == 0
+    with start(f"{line} a.params", stdout=writer, stderr=writer) as process:
+        assert process.wait() == 0
     assert Path("a.params").exists()
     closed = f'exec "{sys.executable}" "{RUN}" {line} b.params >&- 2>&-'
     assert subprocess.run(["bash", "-c", closed], check=False).returncode == 0
