@@ -58,7 +58,7 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
 def unpacked_size(file: BinaryIO) -> int:
     """The bytes that a file of torch.save holds, which writes them into a zip unpacked; 0 for a file of another kind.
 
-    Raises BadZipFile.
+    Raises anything where the zip is damaged.
     """
     if not zipfile.is_zipfile(file):
         return 0
@@ -72,18 +72,20 @@ def read_state(path: Path, largest: int) -> dict[str, Tensor]:
     """The tensors in a file, by name. Raises UserError where it holds anything else, or more than `largest` bytes."""
     refuse_pipes(path)
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
-            size = max(size, unpacked_size(file))
-        if size > largest:
-            raise UserError(f"{path} unpacks to {size / 1e6:.1f} MB, far more than the model has: not read")
-        content = BytesIO(path.read_bytes())
+            size = max(path.stat().st_size, unpacked_size(file))
+            if size > largest:
+                raise UserError(f"{path} unpacks to {size / 1e6:.1f} MB, far more than the model has: not read")
+            file.seek(0)
+            content = BytesIO(file.read())
+        if zipfile.is_zipfile(content) and zipfile.ZipFile(content).testzip():  # torch.load does not look at the checksums
+            raise UserError(f"{path} {DAMAGED}")
+        content.seek(0)
+        state = torch.load(content, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror or error}") from None
-    except zipfile.BadZipFile:
-        raise UserError(f"{path} {DAMAGED}") from None
-    try:
-        state = torch.load(content, map_location="cpu", weights_only=True)
     except Exception:  # what a damaged or foreign file raises is anybody's guess
         raise UserError(f"{path} {DAMAGED}") from None
     if not isinstance(state, dict):

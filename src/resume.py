@@ -77,8 +77,9 @@ class Checkpoints:
         for path in (self.path, self.previous):
             if (content := read_whole(path)) is not None:
                 with suppress(Exception):  # whole, and yet no checkpoint: what a forged one raises is anybody's guess
-                    found = torch.load(content, map_location="cpu", weights_only=True)
-                    return {"run": dict(found["run"]), "state": dict(found["state"])}
+                    if unpacked_size(content) <= content.getbuffer().nbytes:  # else it was packed, to fill the memory
+                        found = torch.load(content, map_location="cpu", weights_only=True)
+                        return {"run": dict(found["run"]), "state": dict(found["state"])}
             if path.exists():
                 print(f"warning: {path} is damaged, and not used", file=sys.stderr)
         return None
@@ -98,8 +99,7 @@ def read_whole(path: Path) -> BytesIO | None:
         raise UserError(f"can't read {path}: {error.strerror or error}") from None
     if hashlib.sha256(content[HASH_SIZE:]).digest() != content[:HASH_SIZE]:
         return None
-    plain = BytesIO(content[HASH_SIZE:])
-    return plain if unpacked_size(plain) <= len(content) else None  # nothing in it was packed, unless to fill the memory
+    return BytesIO(content[HASH_SIZE:])
 
 
 class Signals:

@@ -255,6 +255,7 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         (f"{EVALUATE} list.params", "list.params holds a list, not a model's parameters"),
         (f"{EVALUATE} evil.params", "evil.params is not a file of parameters"),
         (f"{EVALUATE} half.params", "half.params is not a file of parameters"),
+        (f"{EVALUATE} flipped.params", "flipped.params is not a file of parameters, or damaged"),
         (f"{EVALUATE} nan.params", "nan.params holds what is no number in blocks.2.mlp.0.bias"),
         (f"{EVALUATE} text.params", "text.params holds something else than numbers: 'head.weight' is str"),
         (f"{EVALUATE} whole.params", "whole.params holds something else than numbers: 'head.weight' is torch.int64"),
@@ -331,6 +332,9 @@ def mistaken_files(world, tmp_path_factory):
         arguments = ["pretrain", variant, "wiki.txt", "--writing_params_path", name, "--bottleneck_dim", "16", *QUICK]
         subprocess.run([sys.executable, ROOT / "src/run.py", *arguments], cwd=folder, check=True, capture_output=True)
     (folder / "half.params").write_bytes((folder / "pre.params").read_bytes()[:5000])
+    content = bytearray((folder / "pre.params").read_bytes())
+    content[len(content) // 2] ^= 1  # of a weight's last bits
+    (folder / "flipped.params").write_bytes(content)
     state = torch.load(folder / "pre.params", weights_only=True)
     torch.save({name: tensor for name, tensor in state.items() if name != "blocks.0.ln1.weight"}, folder / "other.params")
     bias = state["blocks.2.mlp.0.bias"].index_fill(0, torch.tensor([7]), torch.nan)
