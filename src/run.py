@@ -136,7 +136,7 @@ def facts_of_run(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset,
 
 def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> dict[str, Any]:
     """What has to be the same for a run to go on: all that decides its result but the machine."""
-    files = {"the questions": args.finetune_corpus_path, "the parameters to start from": args.reading_params_path}
+    files = {"the questions": args.finetune_corpus_path, "the starting parameters": args.reading_params_path}
     return {
         "function": args.function,
         "variant": args.variant,
