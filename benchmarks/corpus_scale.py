@@ -51,7 +51,7 @@ def start_here(path: str) -> None:
     torch_alone = resident()
     import torch.utils.tensorboard  # noqa: F401
 
-    import run  # noqa: F401
+    import stages  # noqa: F401
     from train_speed import make_trainer
 
     trainer = make_trainer(path)

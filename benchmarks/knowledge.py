@@ -32,9 +32,9 @@ from report import ROOT, finish, machine, parser_of
 from console import UserError, number, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset
 from files import read_text, sha256, split_pair, split_rows
-from model import GPT, VARIANTS
-from recipes import RECIPES, Recipe
-from run import answer_questions, make_model, trainer_config
+from model import GPT
+from recipes import RECIPES, VARIANTS, Recipe
+from stages import answer_questions, make_model, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
 
 REACH = 112  # characters of a line that pretraining shows at most, in a block of 128

@@ -23,9 +23,9 @@ from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 from batches import CutBatches, Shapes
 from console import number, run_reporting_errors
 from dataset import CharCorruptionDataset
-from model import GPT, VARIANTS, GPTConfig, variant_flags
+from model import GPT, GPTConfig, variant_flags
 from plain import PlainTrainer
-from recipes import RECIPES
+from recipes import RECIPES, VARIANTS
 from trainer import Trainer, TrainerConfig, pick_device
 
 HANDOUT = RECIPES["handout"]

@@ -7,7 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -90,6 +90,19 @@ class Output(io.TextIOBase):
     @property
     def encoding(self) -> str:
         return self.stream.encoding
+
+
+@contextmanager
+def first_one_speaks() -> Iterator[None]:
+    """In all processes but the first, print nothing; what ends all of them is said by the first (see processes.agreeing)."""
+    if os.environ.get("RANK", "0") == "0":  # torchrun's word for it, before they have met
+        yield
+        return
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        try:
+            yield
+        except (UserError, Stopped) as end:
+            raise SystemExit(end.exit_code) from None
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """What TensorBoard shows of a run."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 
 class Curves:
@@ -10,43 +11,37 @@ class Curves:
 
     def __init__(self, folder: Path | None, first_step: int | None = None) -> None:
         """Without a folder, nothing is written. What is there of `first_step` and later ones is no longer shown."""
-        self.folder, self.writer = folder, None
-        if folder is None:
-            return
-        try:
-            from torch.utils.tensorboard import SummaryWriter  # its import takes seconds
+        self.folder = folder
+        self.writer: Any = None
+        if folder is not None:
+            self.attempt(lambda: self.open(folder, first_step))
 
-            self.writer = SummaryWriter(folder, purge_step=first_step)
-        except Exception as error:
-            self.give_up(error)
+    def open(self, folder: Path, first_step: int | None) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # its import takes seconds
+
+        self.writer = SummaryWriter(folder, purge_step=first_step)
 
     def add_scalar(self, tag: str, value: float, step: int) -> None:
         """A point of the curve `tag`."""
         if self.writer is not None:
-            try:
-                self.writer.add_scalar(tag, value, step)
-            except Exception as error:
-                self.give_up(error)
+            self.attempt(lambda: self.writer.add_scalar(tag, value, step))
 
     def flush(self) -> None:
         """Let a reader see all points."""
         if self.writer is not None:
-            try:
-                self.writer.flush()
-            except Exception as error:
-                self.give_up(error)
+            self.attempt(lambda: self.writer.flush())
 
-    def give_up(self, error: Exception) -> None:
-        """Go on without curves."""
-        self.writer = None
-        print(f"warning: can't write {self.folder} ({error}): going on without TensorBoard", file=sys.stderr)
+    def attempt(self, write: Callable[[], None]) -> None:
+        """Do it, or go on without curves."""
+        try:
+            write()
+        except Exception as error:
+            self.writer = None
+            print(f"warning: can't write {self.folder} ({error}): going on without TensorBoard", file=sys.stderr)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.writer is not None:
-            try:
-                self.writer.close()
-            except Exception as error:
-                self.give_up(error)
+            self.attempt(lambda: self.writer.close())

@@ -19,8 +19,6 @@ from attention import Attention, CausalCrossAttention, CausalSelfAttention, Rota
 from console import UserError
 from dropout import Dropout
 
-VARIANTS = ("vanilla", "perceiver", "synthesizer", "rope")
-
 
 def variant_flags(variant: str, bottleneck_dim: int) -> dict[str, Any]:
     """What of a GPTConfig makes the model that variant."""

@@ -8,15 +8,14 @@ nor their order, and the sums by rounding only. Without torchrun there is one pr
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from console import Stopped, UserError
+from console import UserError
 
 
 def count() -> int:
@@ -56,19 +55,6 @@ def joined(device: str) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
-
-
-@contextmanager
-def first_one_speaks() -> Iterator[None]:
-    """In all processes but the first, print nothing; what ends all of them is said by the first (see `agreeing`)."""
-    if os.environ.get("RANK", "0") == "0":  # torchrun's word for it, before they have met
-        yield
-        return
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
-        try:
-            yield
-        except (UserError, Stopped) as end:
-            raise SystemExit(end.exit_code) from None
 
 
 @contextmanager

@@ -1,6 +1,9 @@
-"""Named sets of hyperparameters: all that decides a run besides its data, its variant and its seed."""
+"""What there is to choose from: the variants of the model, and recipes, all that decides a run besides its data and its seed."""
 
+from argparse import Namespace
 from dataclasses import dataclass, replace
+
+VARIANTS = ("vanilla", "perceiver", "synthesizer", "rope")
 
 
 @dataclass(frozen=True)
@@ -63,3 +66,14 @@ QUICK = replace(
 )
 
 RECIPES = {"handout": Recipe(), "laptop": LAPTOP, "quick": QUICK}
+
+
+def choose_recipe(args: Namespace) -> Recipe:
+    """The recipe that was asked for, with the values of the flags that were given."""
+    flags = {"pretrain_lr": args.pretrain_lr, "finetune_lr": args.finetune_lr, "dropout": args.dropout}
+    if args.function == "pretrain":
+        flags |= {"pretrain_epochs": args.max_epochs, "pretrain_batch_size": args.batch_size}
+    else:
+        flags |= dict.fromkeys(("finetune_epochs", "finetune_epochs_pretrained"), args.max_epochs)
+        flags |= {"finetune_batch_size": args.batch_size}
+    return replace(RECIPES[args.recipe], **{name: value for name, value in flags.items() if value is not None})

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
-from model import GPT, VARIANTS, GPTConfig, variant_flags
+from model import GPT, GPTConfig, variant_flags
+from recipes import VARIANTS
 
 FLAGS = {variant: variant_flags(variant, 6) for variant in VARIANTS}
 

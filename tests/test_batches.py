@@ -13,7 +13,8 @@ from acceleration import Gradients, RecordedGradients, ThreadedGradients
 from batches import Batches, CutBatches, Part, Shapes, corrupt_codes, make_batches
 from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt, encode
 from helpers import OneByOne
-from model import GPT, VARIANTS, GPTConfig, variant_flags
+from model import GPT, GPTConfig, variant_flags
+from recipes import VARIANTS
 from utils import derive_seed
 
 CPU = torch.device("cpu")

@@ -14,9 +14,9 @@ import torch
 import train_speed
 from console import UserError
 from dataset import CharCorruptionDataset
-from model import GPT, VARIANTS, GPTConfig, variant_flags
+from model import GPT, GPTConfig, variant_flags
 from plain import PlainTrainer, make_plain
-from recipes import RECIPES
+from recipes import RECIPES, VARIANTS
 from trainer import Trainer, TrainerConfig
 
 FLAGS = {variant: variant_flags(variant, 8) for variant in VARIANTS}

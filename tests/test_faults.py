@@ -1,5 +1,6 @@
 """Runs that are killed, stopped, or denied their files, as processes of their own. `make soak` does it at length."""
 
+import ctypes
 import os
 import random
 import re
@@ -64,6 +65,16 @@ def test_a_signal_ends_the_run_in_good_order_and_says_how_to_go_on(folder, numbe
     assert code == 2 and errors.startswith("run.py: error: a.params.checkpoint is of a run with seed 0, not 1: give the same")
 
 
+def test_ctrl_c_while_pytorch_is_imported_ends_in_one_line(folder):
+    waits = "import time; open('begun', 'w').close(); time.sleep(60)"
+    Path("torch.py").write_text(waits, encoding="utf-8")  # in PyTorch's place
+    with start(LONG, env=os.environ | {"PYTHONPATH": str(folder)}) as process:
+        wait_for("begun")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors == "run.py: interrupted\n"
+
+
 def test_a_second_signal_stops_at_once(folder):
     text = Path("wiki.txt").read_text(encoding="utf-8")
     Path("wiki.txt").write_text(text * 60, encoding="utf-8")  # so that a step takes long
@@ -119,10 +130,17 @@ def test_on_a_full_disk_training_goes_on_and_says_so(folder):
     assert Path("a.params").read_bytes() == expected  # what was there stays
 
 
-@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
+def without_roots_rights():
+    """For a process about to start: what it runs may read and write as files' owners may, even as root (Linux)."""
+    if os.geteuid() == 0:
+        drop_from_bounding_set, write_everywhere, read_everywhere = 24, 1, 2  # linux/prctl.h, linux/capability.h
+        for capability in (write_everywhere, read_everywhere):
+            assert ctypes.CDLL(None).prctl(drop_from_bounding_set, capability, 0, 0, 0) == 0
+
+
 def test_a_folder_that_is_read_only_is_named_before_the_work(folder):
     folder.chmod(0o555)
-    code, _, errors = execute(f"{PRETRAIN} --writing_params_path a.params")
+    code, _, errors = execute(f"{PRETRAIN} --writing_params_path a.params", preexec_fn=without_roots_rights)
     folder.chmod(0o755)
     assert code == 2 and "run.py: error: can't write a.params: its folder must exist and be writable" in errors
 

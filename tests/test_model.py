@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from attention import SynthesizerAttention
-from model import GPT, VARIANTS, Block, DownProjectBlock, GPTConfig, UpProjectBlock, variant_flags
+from model import GPT, Block, DownProjectBlock, GPTConfig, UpProjectBlock, variant_flags
+from recipes import VARIANTS
 
 FLAGS = {variant: variant_flags(variant, 64) for variant in VARIANTS}
 

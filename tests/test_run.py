@@ -13,10 +13,11 @@ import pytest
 import torch
 
 import run
+import stages
 from console import run_reporting_errors
 from dataset import NameDataset
 from files import card_path
-from recipes import RECIPES
+from recipes import RECIPES, choose_recipe
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["--recipe", "quick", "--max_epochs", "1"]
@@ -103,7 +104,7 @@ def test_predictions_are_what_one_question_at_a_time_gives(folder, command):
     )
     corpus = CharCorruptionDataset(Path("wiki.txt").read_text(encoding="utf-8"), 96)
     arguments = Namespace(variant="vanilla", bottleneck_dim=32)
-    model = run.make_model(arguments, RECIPES["quick"], corpus)
+    model = stages.make_model(arguments, RECIPES["quick"], corpus)
     model.load_state_dict(torch.load("pre.params", weights_only=True))
 
     expected, right = [], 0
@@ -126,7 +127,7 @@ def test_questions_mixed_into_pretraining_are_trained_on(folder, command):
 @pytest.mark.parametrize(("function", "whole"), [("pretrain", True), ("finetune", False)])
 def test_a_question_is_learnt_whole_in_pretraining_only(folder, command, monkeypatch, function, whole):
     asked = []
-    monkeypatch.setattr(run, "NameDataset", lambda *arguments, whole: asked.append(whole) or NameDataset(*arguments, whole=whole))
+    monkeypatch.setattr(stages, "NameDataset", lambda *arguments, whole: asked.append(whole) or NameDataset(*arguments, whole=whole))
     line = f"{function} vanilla wiki.txt --writing_params_path p --finetune_corpus_path birth_places_train.tsv"
     assert command(line, *QUICK)[0] == 0
     assert asked == [whole]
@@ -200,14 +201,14 @@ def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, b
     monkeypatch.setattr(sys, "argv", ["run.py", *line.split(), "--device", "cpu"])
     args = run.parse_arguments()
     assert args.bottleneck_dim == 32 and args.tb_expt_name == "run" and args.recipe == "handout"
-    recipe = run.choose_recipe(args)
-    config = run.trainer_config(args, recipe, n_examples=2000 if "finetune " in line else 2938, n_documents=2938, writer=None)
+    recipe = choose_recipe(args)
+    config = stages.trainer_config(args, recipe, n_examples=2000 if "finetune " in line else 2938, n_documents=2938, writer=None)
     assert (config.max_epochs, config.batch_size, config.learning_rate) == (epochs, batch_size, rate)
     assert (config.betas, config.weight_decay, config.grad_norm_clip) == ((0.9, 0.95), 0.1, 1.0)
     assert (config.lr_decay, config.warmup_tokens, config.final_tokens, config.lr_floor) == (True, 10_240, 75_212_800, 0.1)
     assert (config.muon_lr, config.ckpt_path) == (None, None)
-    corpus = run.CharCorruptionDataset("a\nb", recipe.block_size, recipe.length_draws)
-    model = run.make_model(args, recipe, corpus)
+    corpus = stages.CharCorruptionDataset("a\nb", recipe.block_size, recipe.length_draws)
+    model = stages.make_model(args, recipe, corpus)
     assert corpus.length_draws == 1 and corpus.block_size == 128
     assert (model.config.n_layer, model.config.n_head, model.config.n_embd) == (4, 8, 256)
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
@@ -387,7 +388,7 @@ def test_what_nobody_expected_gets_one_line_too_and_its_traceback_with_debug(fol
     def fail(*_):
         raise RuntimeError("boom\nand more")
 
-    monkeypatch.setattr(run, "make_model", fail)
+    monkeypatch.setattr(stages, "make_model", fail)
     code, _, err = command(TRAIN)
     assert code == 1 and err == "run.py: error: RuntimeError: boom (--debug shows where)\n"
     code, _, err = command(TRAIN, "--debug")

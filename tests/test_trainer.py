@@ -9,7 +9,8 @@ from torch.utils.data import Dataset
 from console import UserError
 from dataset import CharCorruptionDataset, NameDataset
 from helpers import OneByOne
-from model import GPT, VARIANTS, GPTConfig, variant_flags
+from model import GPT, GPTConfig, variant_flags
+from recipes import VARIANTS
 from trainer import Trainer, TrainerConfig, learning_rate, make_optimizers, pick_device
 from utils import set_seed
 

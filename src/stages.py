@@ -1,0 +1,235 @@
+"""The stages of a run: pretrain a model on a text, finetune it on questions, evaluate its answers.
+
+`args` is the command line, as run.py reads it.
+"""
+
+import os
+import platform
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import ConcatDataset, Dataset
+from tqdm import tqdm
+
+import processes
+from checkpoint import load_params, save_params
+from console import UserError, blaming
+from curves import Curves
+from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, encode, unknown_characters
+from decoding import answer
+from files import announce_if_bundled, file_sha256, read_questions, read_text, sha256, write_card, written_whole
+from model import GPT, GPTConfig, variant_flags
+from recipes import Recipe, choose_recipe
+from resume import Checkpoints, train_resumably
+from trainer import Trainer, TrainerConfig, pick_device
+from utils import evaluate_places, set_seed
+
+ANSWER_LENGTH = 32  # characters decoded for an answer, at most
+EVALUATION_BATCH = 64  # questions answered at a time: on two cores, more are slower
+
+
+def run(args: Namespace) -> None:
+    """Do what `args.function` says: first read all that the flags name, so that mistakes show, then work."""
+    with processes.agreeing():
+        recipe = choose_recipe(args)
+        device = pick_device(args.device)
+        set_seed(args.seed)
+        if args.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS asks for
+            torch.use_deterministic_algorithms(True)
+
+        corpus = CharCorruptionDataset.from_file(args.pretrain_corpus_path, recipe.block_size, recipe.length_draws)
+        print(f"data has {corpus.n_characters} characters, {corpus.vocab_size} unique.")
+        announce_if_bundled(args.pretrain_corpus_path, corpus.text.sha256)
+
+        model = make_model(args, recipe, corpus)
+        print(f"number of parameters: {sum(p.numel() for p in model.parameters())}")
+        if args.reading_params_path is not None:
+            load_params(model, args.reading_params_path, vocabulary_sha256(corpus))
+        data = read_questions_to_answer(args, model, corpus) if args.function == "evaluate" else read_training_data(args, corpus)
+    if args.function == "evaluate":
+        evaluate(args, recipe, model.to(device), corpus, data)
+    else:
+        train(args, recipe, model, corpus, data)
+
+
+def make_model(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> GPT:
+    """An untrained model of the variant and the recipe's size."""
+    config = GPTConfig(
+        corpus.vocab_size,
+        recipe.block_size,
+        n_layer=recipe.n_layer,
+        n_head=recipe.n_head,
+        n_embd=recipe.n_embd,
+        embd_pdrop=recipe.dropout,
+        resid_pdrop=recipe.dropout,
+        attn_pdrop=recipe.dropout,
+        **variant_flags(args.variant, args.bottleneck_dim),
+    )
+    return GPT(config)
+
+
+def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> ConcatDataset:
+    """The texts, or the questions with their answers, or both: in pretraining, questions are mixed in as texts like others."""
+    pretraining = args.function == "pretrain"
+    datasets: list[Dataset] = [corpus] if pretraining else []
+    if args.finetune_corpus_path is not None:
+        questions = read_text(args.finetune_corpus_path)
+        with blaming(args.finetune_corpus_path):
+            datasets.append(NameDataset(corpus, questions, whole=pretraining))
+    return ConcatDataset(datasets)
+
+
+def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, dataset: ConcatDataset) -> None:
+    """Pretrain or finetune, and write the parameters with their card."""
+    if pick_device(args.device).type == "cuda" and not args.plain:
+        torch.set_float32_matmul_precision("high")  # TF32 for what is not in bfloat16
+    run_identity = identity(args, recipe, corpus)
+    with processes.agreeing():
+        if processes.from_first(run_identity) != run_identity:
+            raise UserError("the flags or files differ from the first process's")
+    checkpoints = Checkpoints(args.writing_params_path, run_identity, args.checkpoint_minutes)
+    state = checkpoints.load() if args.resume else None
+    first_step = state["step"] if state else 0
+    with open_curves(args, recipe, first_step if args.resume else None) as writer:
+        trainer = Trainer(model, dataset, None, trainer_config(args, recipe, len(dataset), len(corpus), writer))
+        if state is not None:
+            trainer.restore(state)
+            print(f"Going on after step {trainer.step}.")
+        train_resumably(trainer, checkpoints)
+    if processes.rank() == 0:
+        save_params(model, args.writing_params_path)
+        write_card(args.writing_params_path, facts_of_run(args, recipe, corpus, trainer))
+        print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {trainer.seconds:.0f} s")
+
+
+def facts_of_run(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset, trainer: Trainer) -> dict[str, Any]:
+    """What the card of the parameters says."""
+    return {
+        "arguments": vars(args),
+        "recipe": asdict(recipe),
+        "corpus": args.pretrain_corpus_path,
+        "corpus_sha256": corpus.text.sha256,
+        "vocabulary_sha256": vocabulary_sha256(corpus),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "final_loss": trainer.loss,
+        "seconds": round(trainer.seconds, 1),
+    }
+
+
+def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> dict[str, Any]:
+    """What has to be the same for a run to go on: all that decides its result but the machine."""
+    files = {"the questions": args.finetune_corpus_path, "the starting parameters": args.reading_params_path}
+    return {
+        "function": args.function,
+        "variant": args.variant,
+        "bottleneck_dim": args.bottleneck_dim if args.variant == "perceiver" else None,
+        "seed": args.seed,
+        "plain": args.plain,
+        "tb_expt_name": args.tb_expt_name,
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()},
+        "the corpus's hash": corpus.text.sha256[:12],
+        **{f"{name}' hash": path and file_sha256(path)[:12] for name, path in files.items()},
+    }
+
+
+def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents: int, writer: Curves | None) -> TrainerConfig:
+    """The recipe's numbers for this function, `n_examples` being the size of its dataset."""
+    if args.function == "pretrain":
+        epochs, batch_size, rate, muon_lr = recipe.pretrain_epochs, recipe.pretrain_batch_size, recipe.pretrain_lr, recipe.muon_lr
+    else:
+        epochs = recipe.finetune_epochs if args.reading_params_path is None else recipe.finetune_epochs_pretrained
+        batch_size, rate, muon_lr = recipe.finetune_batch_size, recipe.finetune_lr, None
+    decayed_examples = epochs * n_examples if recipe.decay_epochs is None else recipe.decay_epochs * n_documents
+    return TrainerConfig(
+        max_epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=rate,
+        muon_lr=muon_lr,
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+        grad_norm_clip=recipe.grad_norm_clip,
+        lr_decay=True,
+        warmup_tokens=recipe.warmup_tokens,
+        final_tokens=decayed_examples * recipe.block_size,
+        lr_floor=recipe.lr_floor,
+        seed=args.seed,
+        device=args.device,
+        plain=args.plain,
+        writer=writer,
+    )
+
+
+def read_questions_to_answer(args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> list[str]:
+    """The questions of the evaluation file. Raises UserError where the model can't be asked one of them."""
+    questions, _ = read_questions(args.eval_corpus_path)
+    with blaming(args.eval_corpus_path):
+        questions = known_characters(questions, corpus, skip=args.unknown == "skip")
+        for line, question in enumerate(questions, start=1):
+            if len(question) + 1 >= model.get_block_size():
+                raise UserError(f"line {line}: a question of {len(question)} characters leaves no room to answer it")
+    return questions
+
+
+def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str]) -> None:
+    """Answer the questions, write the answers, and score them where the file has places."""
+    predictions = answer_questions(model, corpus, questions)
+    if processes.rank() > 0:
+        return
+    with written_whole(args.outputs_path) as temporary:
+        temporary.write_text("".join(p.replace("\n", " ") + "\n" for p in predictions), encoding="utf-8", newline="\n")
+
+    total, correct = evaluate_places(args.eval_corpus_path, predictions)
+    if not total:
+        print("No gold birth places provided; returning (0,0)")
+        print(f"Predictions written to {args.outputs_path}; no targets provided")
+        return
+    print(f"Correct: {correct} out of {total}: {100 * correct / total}%")
+    with open_curves(args, recipe) as writer:
+        writer.add_scalar(f"accuracy/{Path(args.outputs_path).stem}", correct / total, 0)
+
+
+def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, skip: bool) -> list[str]:
+    """The questions without the characters that the corpus lacks. Raises UserError with all of these unless `skip`."""
+    unknown = {line: unknown_characters(question, corpus.stoi) for line, question in enumerate(questions, start=1)}
+    listed = [f"line {line} {characters!r}" for line, characters in unknown.items() if characters]
+    if listed and not skip:
+        most = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more lines" if len(listed) > 20 else "")
+        raise UserError(f"characters that the pretraining corpus lacks: {most}: mend these, or leave them out with --unknown skip")
+    kept = [question.translate(str.maketrans("", "", unknown[line])) for line, question in enumerate(questions, start=1)]
+    if listed:
+        n_characters = sum(map(len, questions)) - sum(map(len, kept))
+        print(f"{n_characters} characters that the pretraining corpus lacks are left out, in {len(listed)} questions.")
+    return kept
+
+
+def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str]) -> list[str]:
+    """What the model says to each question: up to 32 likeliest characters after the MASK, until the next one."""
+    prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # batches of like lengths
+    mine = order[processes.rank() :: processes.count()]
+    answers: dict[int, str] = {}
+    with tqdm(total=len(mine), unit="q", dynamic_ncols=True, disable=processes.rank() > 0) as bar:
+        for first in range(0, len(mine), EVALUATION_BATCH):
+            numbers = mine[first : first + EVALUATION_BATCH]
+            found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=corpus.stoi[MASK_CHAR])
+            answers |= {number: "".join(corpus.itos[index] for index in indices) for number, indices in zip(numbers, found, strict=True)}
+            bar.update(len(numbers))
+    for theirs in processes.gathered(answers):
+        answers |= theirs
+    return [answers[number] for number in range(len(prompts))]
+
+
+def open_curves(args: Namespace, recipe: Recipe, first_step: int | None = None) -> Curves:
+    """The run's TensorBoard folder in expt/, as the handouts name it."""
+    run = f"{args.tb_expt_name}_{args.variant}_{args.bottleneck_dim}_pt_lr_{recipe.pretrain_lr:f}_ft_lr_{recipe.finetune_lr:f}"
+    return Curves(Path("expt", args.function, run) if processes.rank() == 0 else None, first_step)
+
+
+def vocabulary_sha256(corpus: CharCorruptionDataset) -> str:
+    """The hash of the corpus's characters in their order."""
+    return sha256("".join(corpus.stoi))
