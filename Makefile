@@ -2,6 +2,7 @@
 # make test   the tests
 # make soak   runs killed by the hundred, files damaged by the thousand: half an hour
 # make lint   ruff
+# make autograder [ANSWERS=birth_test.tsv] [INDEX=URL]   autograder.zip for Gradescope; URL: where pip finds PyTorch for CPUs alone
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -18,13 +19,16 @@ lint: .venv/development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+autograder: .venv/runtime
+	$(BIN)/python autograder/build.py $(if $(ANSWERS),--answers "$(ANSWERS)") $(if $(INDEX),--index "$(INDEX)")
+
 .venv/runtime: requirements.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.venv/development: requirements-dev.txt .venv/runtime
+.venv/development: requirements-dev.txt autograder/requirements.txt .venv/runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-.PHONY: demo test soak lint
+.PHONY: demo test soak lint autograder

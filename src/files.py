@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,15 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_zip(path: str | Path, files: Mapping[str, Path | bytes], executable: Collection[str] = ()) -> None:
+    """Write a zip of files or bytes under the names given; the same ones make the same zip, whenever that is."""
+    with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, content in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = (stat.S_IFREG | (0o755 if name in executable else 0o644)) << 16  # readable by whoever unpacks it
+            archive.writestr(entry, content if isinstance(content, bytes) else content.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def clear_leftovers(path: str | Path) -> None:

@@ -1,11 +1,10 @@
 """Collect what is handed in: assignment5.zip, of the code, the data and the outputs of one edition or both."""
 
 import sys
-import zipfile
 from pathlib import Path
 
 from console import Parser, run_reporting_errors
-from files import announce_if_bundled, file_sha256, written_whole
+from files import announce_if_bundled, file_sha256, write_zip
 
 DATA = ("wiki.txt", "birth_dev.tsv", "birth_places_train.tsv")
 EDITIONS = {"perceiver": ("perceiver",), "synthesizer": ("synthesizer",), "all": ("perceiver", "synthesizer")}
@@ -17,7 +16,6 @@ VANILLA_OUTPUTS = (
     "vanilla.pretrain.dev.predictions",
     "vanilla.pretrain.test.predictions",
 )
-TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the same files make the same zip
 
 
 def outputs_of(variant: str) -> tuple[str, ...]:
@@ -45,11 +43,7 @@ def main() -> int:
         return 1
     announce_if_bundled("wiki.txt", file_sha256("wiki.txt"))
     code = sorted(path.as_posix() for path in Path("src").rglob("*.py"))
-    with written_whole("assignment5.zip") as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in code + names:
-            entry = zipfile.ZipInfo(name, TIMESTAMP)
-            entry.external_attr = 0o644 << 16  # readable by whoever unpacks it
-            archive.writestr(entry, Path(name).read_bytes(), zipfile.ZIP_DEFLATED)
+    write_zip("assignment5.zip", {name: Path(name) for name in code + names})
     size = Path("assignment5.zip").stat().st_size / 1e6
     print(f"assignment5.zip: the {edition} edition, {len(code) + len(names)} files, {size:.1f} MB")
     return 0

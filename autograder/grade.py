@@ -1,0 +1,294 @@
+#!/usr/bin/env python3
+"""Grade a submission: a zip, or the folder that it was unpacked to.
+
+    python autograder/grade.py assignment5.zip                      prints the table that Gradescope will show
+    python autograder/grade.py assignment5.zip --answers FILE       with the test's places, too
+
+A submission's code runs in a sandbox only; what it gives is looked at from outside. Predictions are believed where
+the code, asked again about some of the questions, gives the same answers.
+"""
+
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+from checks import BLOCK_SIZE, LOOKS, corruption_properties, layer_difference, layer_tasks, random_lines
+from intake import PARTS, VARIANTS, Refused, take_in
+from rubric import RUBRIC, Outcome, Report
+from sandbox import Ended, Sandbox
+
+from console import Parser, UserError, run_reporting_errors
+from files import read_questions, read_text, written_whole
+
+MINUTES = 8.5  # for all of it; Gradescope gives ten
+ASKED_AGAIN = 24  # questions of dev, and as many of test
+ROUNDING = 1  # so many of them may be answered otherwise on another machine
+SECONDS_TO_ANSWER, SECONDS_TO_PROBE = 150, 60
+DEV, TEST = "birth_dev.tsv", "birth_test_inputs.tsv"
+
+
+class Grader:
+    """Grades one submission with the grader's own data."""
+
+    def __init__(self, data: Path, answers: Path | None, recipe: str | None) -> None:
+        """Raises UserError where the data can't be used, or a submission could read the answers."""
+        self.report = Report()
+        self.data, self.recipe = data, recipe
+        self.box = Sandbox(time.monotonic() + 60 * MINUTES)
+        read_text(data / "wiki.txt")
+        self.questions = {split: read_questions(data / name)[0] for split, name in (("dev", DEV), ("test", TEST))}
+        self.places = {"dev": read_questions(data / DEV)[1], "test": read_answers(answers, self.questions["test"])}
+        if self.places["dev"] is None:
+            raise UserError(f"{data / DEV} has no places")
+        if answers is not None:
+            peep = [sys.executable, "-c", "import sys; open(sys.argv[1]).read()", str(answers.resolve())]
+            if self.box.run(peep).problem is None:
+                raise UserError(f"a submission could read {answers} on this system, which lacks {'; '.join(self.box.missing)}")
+
+    def grade(self, submission: Path) -> Report:
+        """Everything, whatever the submission does."""
+        report = self.report
+        report.fail(RUBRIC, "Not reached.")
+        with tempfile.TemporaryDirectory(prefix="submission-") as name:
+            self.folder = Path(name)
+            try:
+                self.taken = take_in(submission, self.folder)
+            except Refused as refused:
+                report.fail(RUBRIC, f"Not graded: {refused}")
+                return report
+            with report.filling("corruption", "attention", "cross", "synthesizer"):
+                self.probe_code()
+            self.described: dict[str, Any] = {}
+            with report.filling():
+                self.described = self.describe_params()
+            with report.filling("nopretrain"):
+                self.grade_without_pretraining()
+            with report.filling("vanilla dev", "vanilla test"):
+                self.grade_part("vanilla", "vanilla dev", "vanilla test", least_dev=0.10, least_test=0.10)
+            with report.filling("variant dev", "variant test"):
+                self.grade_variants()
+        return report
+
+    # ---------------------------------------------------------------- code
+
+    def probe_code(self) -> None:
+        """Span corruption and the three layers."""
+        lines, layers = random_lines(), layer_tasks()
+        task = {"corruption": {"lines": lines, "block_size": BLOCK_SIZE, "looks": LOOKS}, "layers": layers}
+        files = {"task.json": json.dumps(task).encode(), "probe.py": Path(__file__).with_name("probe.py"), **self.code()}
+        results, why = result_of(self.box.run([sys.executable, "probe.py", "code"], files, ["result.json"], SECONDS_TO_PROBE))
+
+        def value(name: str) -> Any:
+            return results.get(name, {}).get("value")
+
+        def error(name: str) -> str:
+            return str(results.get(name, {}).get("error") or f"No result: {why or 'the code ended early'}")
+
+        examples = value("corruption")
+        if isinstance(examples, list) and len(examples) == LOOKS * len(lines):
+            properties = judge(lambda: corruption_properties(lines, examples), [])
+            score = float(sum(p.points for p in properties if p.failure is None))
+            said = [f"{p.what}: {'yes' if p.failure is None else f'no ({p.failure[:300]})'}" for p in properties]
+            output = "\n".join(said) or "The examples are no pairs of lists of indices."
+            self.report.outcomes["corruption"] = Outcome(output, score, score == RUBRIC["corruption"].points)
+        else:
+            self.report.fail(["corruption"], error("corruption"))
+        for name, layer_task in layers.items():
+            if "value" not in results.get(name, {}):
+                self.report.fail([name], error(name))
+            elif value(name) is None:
+                self.report.fail([name], f"attention.py has no {layer_task.layer}, which other editions ask for.")
+            else:
+                wrong = judge(lambda task=layer_task, name=name: layer_difference(task, value(name)), "its output is no matrix")
+                self.report.outcomes[name] = Outcome(f"No: {wrong}." if wrong else "As the equation has it.", passed=not wrong)
+
+    def code(self) -> dict[str, Path]:
+        """The submission's code, for the sandbox."""
+        return {"src": self.folder / "src"} if (self.folder / "src").is_dir() else {}
+
+    def describe_params(self) -> dict[str, Any]:
+        """What the grader's own code says of the parameters, which it also writes anew, for a machine without a GPU."""
+        names = sorted(name for name in self.taken if name.endswith(".params"))
+        if not names:
+            return {}
+        files = {
+            "project/src": ROOT / "src",
+            "probe.py": Path(__file__).with_name("probe.py"),
+            **{name: self.folder / name for name in names},
+        }
+        ended = self.box.run([sys.executable, "probe.py", "params", *names], files, ["result.json", *names], SECONDS_TO_PROBE)
+        described, _ = result_of(ended)
+        for name in names:
+            if name in ended.files and "value" in described.get(name, {}):
+                (self.folder / name).write_bytes(ended.files[name])
+        return {name: found["value"] for name, found in described.items() if isinstance(found.get("value"), dict)}
+
+    # ---------------------------------------------------------------- predictions
+
+    def grade_without_pretraining(self) -> None:
+        """Complete, believed, and not wrong altogether."""
+        right, problem = self.believed("nopretrain")
+        if problem:
+            self.report.fail(["nopretrain"], problem)
+            return
+        passed = right["dev"] > 0
+        self.report.outcomes["nopretrain"] = Outcome(self.say("dev", right["dev"]), 5.0 if passed else 0.0, passed)
+        self.report.leaderboard["vanilla without pretraining, dev %"] = self.percent("dev", right["dev"])
+
+    def grade_variants(self) -> None:
+        """The perceiver or the synthesizer; of both, the better."""
+        keys = "variant dev", "variant test"
+        present = [variant for variant in VARIANTS if self.taken & set(PARTS[variant])]
+        if not present:
+            self.report.fail(keys, f"There is no {PARTS[VARIANTS[0]][0]} and no {PARTS[VARIANTS[1]][0]}.")
+        best: dict[str, Outcome] = {}
+        for variant in present:
+            self.grade_part(variant, *keys, least_dev=0.06, least_test=0.05)
+            found = {key: self.report.outcomes[key] for key in keys}
+            if not best or [(o.score or 0, o.passed) for o in found.values()] > [(o.score or 0, o.passed) for o in best.values()]:
+                best = found
+        self.report.outcomes |= best
+
+    def grade_part(self, part: str, dev_key: str, test_key: str, least_dev: float, least_test: float) -> None:
+        """A pretrained model, on dev and on test."""
+        right, problem = self.believed(part)
+        if problem:
+            self.report.fail([dev_key, test_key], f"{part}: {problem}")
+            return
+        self.report.leaderboard[f"{part}, dev %"] = self.percent("dev", right["dev"])
+        for key, split, least in ((dev_key, "dev", least_dev), (test_key, "test", least_test)):
+            if split not in right:
+                self.report.outcomes[key] = Outcome(f"{part}: believed, and not graded here: this grader has no places for the test.")
+                continue
+            passed, points = right[split] >= least * len(self.questions[split]), RUBRIC[key].points
+            score = None if points is None else float(points * passed)
+            self.report.outcomes[key] = Outcome(f"{part}: {self.say(split, right[split])}", score, passed)
+
+    def believed(self, part: str) -> tuple[dict[str, int], str | None]:
+        """How many are right of each split whose places are known; and why the part gets no points, if so."""
+        params, *names = PARTS[part]
+        missing = [name for name in PARTS[part] if name not in self.taken]
+        if missing:
+            return {}, f"Missing: {', '.join(missing)}."
+        predictions = {}
+        for split, name in zip(("dev", "test"), names, strict=True):
+            lines = (self.folder / name).read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
+            if len(lines) != len(self.questions[split]):
+                return {}, f"{name} has {len(lines)} lines, there are {len(self.questions[split])} questions."
+            predictions[split] = [line.removesuffix("\r") for line in lines]
+        hits = {split: [p == g for p, g in zip(predictions[split], places, strict=True)] for split, places in self.places.items() if places}
+        # of dev, half of them among those that are right, where a forger's would be; of test, by chance: whom the
+        # code is asked about must not tell it which are right
+        chosen = {"dev": choose(hits["dev"]), "test": choose([False] * len(predictions["test"]))}
+        problem = self.ask_again(part, params, predictions, chosen)
+        return {split: sum(hit) for split, hit in hits.items()}, problem
+
+    def ask_again(self, part: str, params: str, predictions: dict[str, list[str]], chosen: dict[str, list[int]]) -> str | None:
+        """Have the code answer the chosen questions; why its predictions are not believed, if so."""
+        variant = "vanilla" if part == "nopretrain" else part
+        asked = [(split, index) for split, indices in chosen.items() for index in indices]
+        random.shuffle(asked)
+        questions = "".join(f"{self.questions[split][index]}\n" for split, index in asked)
+        command = [sys.executable, "src/run.py", "evaluate", variant, "wiki.txt", "--reading_params_path", params]
+        command += ["--eval_corpus_path", "questions.tsv", "--outputs_path", "again.predictions"]
+        if variant == "perceiver":
+            command += ["--bottleneck_dim", str(self.described.get(params, {}).get("bottleneck_dim") or 64)]
+        command += ["--recipe", self.recipe] if self.recipe else []
+        files = {"wiki.txt": self.data / "wiki.txt", params: self.folder / params, "questions.tsv": questions.encode(), **self.code()}
+        ended = self.box.run(command, files, ["again.predictions"], SECONDS_TO_ANSWER)
+        again = ended.files.get("again.predictions", b"").decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+        if ended.problem or len(again) != len(asked):
+            what = ended.problem or f"it gave {len(again)} answers"
+            return f"The code did not answer {len(asked)} questions with {params}: {what}." + (f"\n{ended.said}" if ended.said else "")
+        differing = dict.fromkeys(chosen, 0)
+        for (split, index), answer in zip(asked, again, strict=True):
+            if answer.removesuffix("\r") != predictions[split][index]:
+                differing[split] += 1
+                what = f"{self.questions[split][index]!r}: handed in {predictions[split][index]!r}, answered again {answer[:100]!r}"
+                self.report.for_instructor.append(f"{part}, {split}: {what}")
+        if max(differing.values()) > ROUNDING:
+            where = " and ".join(f"{count} of {len(chosen[split])} {split} questions" for split, count in differing.items() if count)
+            return f"Asked again, {params} answers {where} otherwise than the file of predictions: make the files anew."
+        return None
+
+    def percent(self, split: str, right: int) -> float:
+        return round(100 * right / len(self.questions[split]), 1)
+
+    def say(self, split: str, right: int) -> str:
+        return f"{right} of {len(self.questions[split])} {split} places right ({self.percent(split, right)}%)."
+
+
+def choose(hits: list[bool]) -> list[int]:
+    """Questions to ask again: half of them among those answered right, where there are enough of these."""
+    right = [index for index, hit in enumerate(hits) if hit]
+    first = random.sample(right, min(len(right), ASKED_AGAIN // 2))
+    others = sorted(set(range(len(hits))) - set(first))
+    return first + random.sample(others, min(len(others), ASKED_AGAIN - len(first)))
+
+
+def judge(work: Callable[[], Any], otherwise: Any) -> Any:
+    """What `work` makes of numbers from a submission, which may be anything that JSON can be."""
+    try:
+        return work()
+    except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError):
+        return otherwise
+
+
+def result_of(ended: Ended) -> tuple[dict[str, dict[str, Any]], str | None]:
+    """The probe's results by name, and what went wrong."""
+    try:
+        results = json.loads(ended.files.get("result.json", b"{}"))
+        return {name: result for name, result in results.items() if isinstance(result, dict)}, ended.problem
+    except (ValueError, RecursionError, AttributeError):
+        return {}, "what it wrote is no result of the grader's"
+
+
+def read_answers(path: Path | None, questions: list[str]) -> list[str] | None:
+    """The places of the test questions. Raises UserError where the file has others."""
+    if path is None:
+        return None
+    asked, places = read_questions(path)
+    if asked != questions or places is None:
+        raise UserError(f"{path} is not {TEST} with a tab and a place after each question")
+    return places
+
+
+def main() -> None:
+    parser = Parser(description="Grade a submission.")
+    parser.add_argument("submission", type=Path, help="the zip, or the folder that it was unpacked to")
+    parser.add_argument("--data", type=Path, default=ROOT, help=f"a folder with wiki.txt, {DEV} and {TEST} (default: the project's)")
+    parser.add_argument("--answers", type=Path, help=f"{TEST} with places; else the test is not graded")
+    parser.add_argument("--recipe", help="the --recipe that the parameters were trained with, where their model has another size")
+    parser.add_argument("--results", type=Path, help="where Gradescope looks for the results")
+    args = parser.parse_args()
+    began = time.monotonic()
+
+    def write(report: Report) -> None:
+        if args.results is not None:
+            with written_whole(args.results) as temporary:
+                temporary.write_text(json.dumps(report.as_json(time.monotonic() - began), indent=1), encoding="utf-8")
+
+    unfinished = Report()
+    unfinished.fail(RUBRIC, "The grader did not come to its end: tell the instructor.")
+    write(unfinished)
+    if not args.submission.exists():
+        raise UserError(f"there is no {args.submission}")
+    grader = Grader(args.data, args.answers, args.recipe)
+    report = grader.grade(args.submission)
+    write(report)
+    print(report.table())
+    if grader.box.missing:
+        print(f"This system ran the code without {'; '.join(grader.box.missing)}.")
+    if report.for_instructor:
+        print("\nFor the instructor:", *report.for_instructor, sep="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(run_reporting_errors(main))

@@ -1,0 +1,78 @@
+"""Runs in the sandbox: reads parameters with the grader's code, or has a submission's code do something.
+
+    python probe.py params FILE...    says what each holds, and writes it anew for a machine without a GPU
+    python probe.py code              makes examples and layers, as task.json says
+
+The answer is result.json; what was done before something failed is in it.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+
+def main() -> None:
+    results: dict[str, Any] = {}
+    if sys.argv[1] == "params":
+        for path in sys.argv[2:]:
+            results[path] = attempt(lambda path=path: describe_params(path))
+    else:
+        sys.path.insert(0, "src")
+        task = json.loads(Path("task.json").read_text(encoding="utf-8"))
+        results["corruption"] = attempt(lambda: corrupt(**task["corruption"]))
+        save(results)  # in case the next one ends the process
+        for name, layer_task in task["layers"].items():
+            results[name] = attempt(lambda layer_task=layer_task: apply_layer(*layer_task))
+            save(results)
+    save(results)
+
+
+def attempt(work: Any) -> dict[str, Any]:
+    """What it gives, or what it raises."""
+    try:
+        return {"value": work()}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"[:500]}
+
+
+def save(results: dict[str, Any]) -> None:
+    Path("result.json").write_text(json.dumps(results), encoding="utf-8")
+
+
+def describe_params(path: str) -> dict[str, Any]:
+    """The variant and bottleneck of parameters; nothing but tensors is unpickled."""
+    sys.path.insert(0, "project/src")
+    import torch
+
+    from checkpoint import describe, read_state
+
+    state = read_state(Path(path), 100 * 10**6)
+    torch.save(state, path)  # written on a GPU, they would want one
+    return describe(state)
+
+
+def corrupt(lines: list[str], block_size: int, looks: int) -> list[list[list[int]]]:
+    """Each line's example as [x, y], all lines as often as asked."""
+    dataset = importlib.import_module("dataset").CharCorruptionDataset("\n".join(lines), block_size)
+    return [[list(map(int, part)) for part in dataset[i]] for _ in range(looks) for i in range(len(lines))]
+
+
+def apply_layer(name: str, config: dict[str, Any], weights: dict[str, Any], inputs: list[Any]) -> list[list[float]] | None:
+    """What the submission's layer gives; None where it has no such layer."""
+    attention = importlib.import_module("attention")
+    if not hasattr(attention, name):
+        return None
+    import torch
+
+    layer = getattr(attention, name)(SimpleNamespace(**config)).eval()
+    layer.load_state_dict({key: torch.tensor(value) for key, value in weights.items()}, strict=False)
+    with torch.no_grad():
+        output = layer(*(torch.tensor([x]) for x in inputs))
+    return (output[0] if isinstance(output, tuple) else output)[0].tolist()
+
+
+if __name__ == "__main__":
+    main()

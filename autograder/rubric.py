@@ -1,0 +1,98 @@
+"""What is graded, what each part is worth, and the forms that the result takes: Gradescope's JSON, and a table."""
+
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Item:
+    """A line of the rubric."""
+
+    name: str
+    points: int | None = None  # None: it is shown and not graded
+    visibility: str = "visible"
+
+
+RUBRIC = {
+    "nopretrain": Item("Without pretraining: files complete, at least one dev answer right", 5),
+    "corruption": Item("Span corruption", 10),
+    "vanilla dev": Item("Pretrained vanilla: at least 10% of dev", 5),
+    "vanilla test": Item("Pretrained vanilla: at least 10% of test", 5, "after_published"),
+    "variant dev": Item("Perceiver or synthesizer: dev (not graded)"),
+    "variant test": Item("Perceiver or synthesizer: at least 5% of test", 8, "after_published"),
+    "attention": Item("CausalSelfAttention against its equation (not graded)"),
+    "cross": Item("CausalCrossAttention against its equation (not graded)"),
+    "synthesizer": Item("SynthesizerAttention against its equation (not graded)"),
+}
+
+
+@dataclass
+class Outcome:
+    """What came of an item; without a score it was not graded here."""
+
+    output: str
+    score: float | None = None
+    passed: bool = False
+
+
+@dataclass
+class Report:
+    """What came of all items."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    leaderboard: dict[str, float] = field(default_factory=dict)
+    for_instructor: list[str] = field(default_factory=list)
+
+    def fail(self, keys: Iterable[str], why: str) -> None:
+        """No points for these items."""
+        for key in keys:
+            self.outcomes[key] = Outcome(why, None if RUBRIC[key].points is None else 0.0)
+
+    @contextmanager
+    def filling(self, *keys: str) -> Iterator[None]:
+        """These items are filled in; where that raises, they fail, and the others go on."""
+        try:
+            yield
+        except Exception:
+            self.for_instructor.append(traceback.format_exc())
+            self.fail(keys, "The grader failed here: tell the instructor.")
+
+    def as_json(self, seconds: float) -> dict[str, Any]:
+        """The form that Gradescope reads (gradescope-autograders.readthedocs.io, Autograder Specifications)."""
+        tests = []
+        for number, (key, item) in enumerate(RUBRIC.items(), start=1):
+            outcome = self.outcomes[key]
+            test = {
+                "number": str(number),
+                "name": item.name,
+                "output": outcome.output,
+                "output_format": "text",
+                "visibility": item.visibility,
+            }
+            if outcome.score is not None:
+                test |= {"score": outcome.score, "max_score": item.points}
+            tests.append(test | {"status": "passed" if outcome.passed else "failed"})
+        board = [{"name": name, "value": value} for name, value in self.leaderboard.items()]
+        return {"tests": tests, "leaderboard": board, "execution_time": round(seconds, 1), "visibility": "visible", "score": self.score()}
+
+    def score(self) -> float:
+        """The sum."""
+        return sum(outcome.score or 0.0 for outcome in self.outcomes.values())
+
+    def table(self) -> str:
+        """The same as text."""
+        lines = []
+        for key, item in RUBRIC.items():
+            outcome = self.outcomes[key]
+            got = "" if item.points is None else f"{'-' if outcome.score is None else f'{outcome.score:g}'} / {item.points}"
+            mark = "+" if outcome.passed else " " if outcome.score is None else "-"
+            lines += [f"{mark} {item.name:<68}{got:>8}", *(f"    {line}" for line in outcome.output.splitlines())]
+        graded, all_points = (
+            sum(RUBRIC[key].points or 0 for key, outcome in self.outcomes.items() if outcome.score is not None or everything)
+            for everything in (False, True)
+        )
+        rest = f", {all_points - graded} not graded here" if graded < all_points else ""
+        return "\n".join([*lines, "", f"{self.score():g} of {graded} points{rest}"])

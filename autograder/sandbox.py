@@ -1,0 +1,208 @@
+"""Running a stranger's code: in a folder of its own, as another user, with limits, and with no way back to the grader.
+
+What of this the system does not offer is listed in `Sandbox.missing`. On Linux as root, nothing is.
+"""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import landlock
+
+try:
+    import resource  # which Windows lacks
+except ImportError:
+    resource = None
+try:
+    import psutil
+except ImportError:
+    psutil = None
+
+USER = 54321  # a number that nobody has
+MEMORY = 600 * 10**6  # resident bytes of all its processes together; limits of address space would stop PyTorch
+PROCESSES = 64  # and threads
+FILE_SIZE = 100 * 10**6
+READ = 64 * 10**6  # bytes of a file that it was to write
+DISK = 500 * 10**6  # bytes in all
+LOOK_EVERY = 0.1  # seconds
+SAID = 2000  # characters kept of what it prints
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    problem: str | None  # why it is not to be relied on
+    said: str  # the end of what it printed
+    files: dict[str, bytes] = field(default_factory=dict)  # those that it was to write
+
+
+class Sandbox:
+    """Runs commands until `deadline` (of time.monotonic), each in an empty folder that is removed afterwards."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.user: int | None = None
+        self.landlock = landlock.version() > 0
+        if sys.platform == "linux":
+            landlock.adopt_orphans()  # so that what a command leaves behind is found and ended
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            self.user = USER
+            if self.run([sys.executable, "-c", "import json"]).problem:
+                self.user = None  # Python lies where only root may read
+
+    @property
+    def missing(self) -> list[str]:
+        """What this system does not offer."""
+        offered = {
+            "a user of its own (run as root, with Python where all may read it)": self.user is not None,
+            "hiding your files from it (Landlock: Linux 5.13 or newer)": self.landlock,
+            "a limit on its memory (pip install psutil)": psutil is not None,
+            "limits on its processes and files": resource is not None,
+        }
+        return [what for what, there in offered.items() if not there]
+
+    def run(
+        self, command: Sequence[str], files: Mapping[str, Path | bytes] | None = None, wanted: Sequence[str] = (), seconds: float = 60
+    ) -> Ended:
+        """Run a command on copies of files and folders, under the names they have there, and fetch what it was to write."""
+        seconds = min(seconds, self.deadline - time.monotonic())
+        if seconds <= 0:
+            return Ended("there was no time left for it", "")
+        with tempfile.TemporaryDirectory(prefix="graded-", ignore_cleanup_errors=True) as name, tempfile.TemporaryFile() as log:
+            folder = Path(name)
+            for file, source in (files or {}).items():
+                place(source, folder / file)
+            if self.user is not None:
+                for path in (folder, *folder.rglob("*")):
+                    os.chown(path, self.user, self.user)
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+            powers = self.restrictions(folder, seconds)
+            try:
+                process = subprocess.Popen(command, cwd=folder, env=environment(folder), start_new_session=True, **streams, **powers)
+            except OSError as error:
+                return Ended(f"it can't be started: {error.strerror}", "")
+            try:
+                problem = watch(process, folder, seconds)
+            finally:
+                self.end_all(process)
+            if problem is None and process.returncode != 0:
+                problem = f"it ended with exit code {process.returncode}"
+            log.seek(max(0, log.seek(0, os.SEEK_END) - SAID))
+            said = log.read(SAID).decode("utf-8", errors="replace").strip()
+            found = {file: content for file in wanted if (content := read_plain(folder / file)) is not None}
+        return Ended(problem, said, found)
+
+    def restrictions(self, folder: Path, seconds: float) -> dict[str, Any]:
+        """What makes subprocess start a command with little power."""
+        if resource is None:
+            return {}
+        limits = {resource.RLIMIT_FSIZE: FILE_SIZE, resource.RLIMIT_CORE: 0, resource.RLIMIT_CPU: int(4 * seconds) + 1}
+        as_user: dict[str, Any] = {}
+        if self.user is not None:
+            limits[resource.RLIMIT_NPROC] = PROCESSES  # of all that the user runs
+            as_user = {"user": self.user, "group": self.user, "extra_groups": []}
+        confine: Callable[[], None] = landlock.prepare(readable_paths(), folder) if self.landlock else lambda: None
+
+        def before_start() -> None:
+            for kind, limit in limits.items():
+                resource.setrlimit(kind, (limit, limit))
+            with suppress(OSError):
+                Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # where memory ends, it goes first
+            confine()
+
+        return as_user | {"preexec_fn": before_start, "umask": 0o077}
+
+    def end_all(self, process: subprocess.Popen) -> None:
+        """End a command with all that it has started, whatever that has done to get away."""
+        with suppress(OSError, AttributeError):
+            os.killpg(process.pid, 9)  # all at once, but for those that left the group
+        if self.user is not None:
+            kill_all = [sys.executable, "-c", "import os; os.kill(-1, 9)"]
+            subprocess.run(kill_all, user=self.user, group=self.user, extra_groups=[], check=False, capture_output=True)
+        for _ in range(100):
+            left = descendants()
+            if not left:
+                break
+            for one in left:
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+            psutil.wait_procs(left, timeout=0.1)
+        process.kill()
+        process.wait()
+
+
+def watch(process: subprocess.Popen, folder: Path, seconds: float) -> str | None:
+    """Wait until it ends; what it does that it may not, or None."""
+    ends, free = time.monotonic() + seconds, shutil.disk_usage(folder).free
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LOOK_EVERY)
+            return None
+        if time.monotonic() > ends:
+            return f"it took longer than {seconds:.0f} seconds"
+        if free - shutil.disk_usage(folder).free > DISK:
+            return f"it wrote more than {DISK // 10**6} MB"
+        running = descendants()
+        if len(running) > PROCESSES:
+            return f"it started more than {PROCESSES} processes"
+        if sum(map(resident, running)) > MEMORY:
+            return f"it took more than {MEMORY // 10**6} MB of memory"
+
+
+def descendants() -> list[Any]:
+    """The processes below this one."""
+    return psutil.Process().children(recursive=True) if psutil is not None else []
+
+
+def resident(process: Any) -> int:
+    """The bytes of memory that a process has; 0 once it has ended."""
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """All that it is told of the outside."""
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+    own = dict.fromkeys(("HOME", "TMPDIR", "TMP", "TEMP"), str(folder))
+    return kept | own | {"USER": "student", "LOGNAME": "student", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def readable_paths() -> list[Path]:
+    """What Python and PyTorch need to see of the machine."""
+    python = [Path(sys.prefix), Path(sys.base_prefix), Path(os.path.realpath(sys.executable)).parents[1]]
+    system = [Path(path) for path in ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/proc", "/sys/devices/system/cpu")]
+    return [*python, *system, *(Path(f"/dev/{name}") for name in ("null", "zero", "random", "urandom"))]
+
+
+def place(source: Path | bytes, path: Path) -> None:
+    """Put a copy of a file or folder, or these bytes, at `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(source, bytes):
+        path.write_bytes(source)
+    elif source.is_dir():
+        shutil.copytree(source, path)
+    else:
+        shutil.copyfile(source, path)
+
+
+def read_plain(path: Path) -> bytes | None:
+    """The content of an ordinary file; None where it is anything else, a link to the grader's files, say, or too large."""
+    try:
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)), "rb") as file:  # noqa: PTH123
+            ordinary = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(READ + 1) if ordinary else b""
+    except OSError:
+        return None
+    return content if ordinary and len(content) <= READ else None
