@@ -1,0 +1,502 @@
+"""The autograder, on submissions of all kinds: right ones, careless ones, and hostile ones with what each must get.
+
+Most are written here in a few lines without PyTorch: to the grader, a submission's code is a command that answers.
+"""
+
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import grade
+import pytest
+import torch
+from checks import LOOKS, corruption_properties, expected_output, layer_difference, layer_tasks, random_lines
+from grade import Grader
+from intake import PARTS, Refused, take_in
+from rubric import RUBRIC
+from sandbox import Sandbox
+
+from console import UserError
+from corpus import PAD_CHAR
+from dataset import CharCorruptionDataset, corrupt
+from files import read_questions
+from make_corpus import write_world
+from model import GPT, GPTConfig, variant_flags
+
+ROOT = Path(__file__).parents[1]
+ALL_POINTS = {"nopretrain": 5, "corruption": 10, "vanilla dev": 5, "vanilla test": 5, "variant test": 8}
+
+DATASET = """
+import random
+class CharCorruptionDataset:
+    def __init__(self, data, block_size):
+        self.data, self.block_size = data.split("\\n"), block_size
+        self.stoi = {c: i for i, c in enumerate(["\\u25a1", "\\u2047"] + sorted(set(data)))}
+    def __getitem__(self, i):
+        text = self.data[i][: random.randint(4, self.block_size * 7 // 8)]
+        span = random.randint(1, max(1, len(text) // 2 - 1))
+        start = random.randint(0, len(text) - span)
+        text = text[:start] + "\\u2047" + text[start + span:] + "\\u2047" + text[start: start + span]
+        block = [self.stoi[c] for c in text.ljust(self.block_size, "\\u25a1")]
+        return block[:-1], block[1:]
+"""
+RUN = """
+import json, sys
+flags = dict(zip(sys.argv[4::2], sys.argv[5::2]))
+known = json.load(open(flags["--reading_params_path"], encoding="utf-8"))
+asked = open(flags["--eval_corpus_path"], encoding="utf-8").read().splitlines()
+open(flags["--outputs_path"], "w", encoding="utf-8").write("".join(known[question] + "\\n" for question in asked))
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A world of 300 people, with the answers to its test."""
+    folder = tmp_path_factory.mktemp("data")
+    write_world(300, seed=5, out=folder, answers=folder / "gold.tsv")
+    (folder / "gold.tsv").chmod(0o600)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hides(data):
+    """Whether this system can keep the answers from a submission: else the test is not graded."""
+    try:
+        return bool(Grader(data, data / "gold.tsv", None))
+    except UserError:
+        return False
+
+
+def gold(data, split):
+    questions, places = read_questions(data / ("birth_dev.tsv" if split == "dev" else "gold.tsv"))
+    return dict(zip(questions, places, strict=True))
+
+
+def written(data, *variants):
+    """The files of a right submission without PyTorch, half of whose pretrained answers are right."""
+    files = {"src/run.py": RUN, "src/dataset.py": DATASET}
+    for part in ("nopretrain", "vanilla", *variants):
+        params, *names = PARTS[part]
+        known = {}
+        for split, name in zip(("dev", "test"), names, strict=True):
+            one_in = 2 if part != "nopretrain" else 20
+            answers = {q: place if n % one_in == 0 else "Atlantis" for n, (q, place) in enumerate(gold(data, split).items())}
+            files[name] = "".join(f"{answer}\n" for answer in answers.values())
+            known |= answers
+        files[params] = json.dumps(known)
+    return {name: content.encode() for name, content in files.items()}
+
+
+def zipped(files, path):
+    """A zip of these files, whatever their names; (content, mode) makes a file of another kind."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            content, mode = content if isinstance(content, tuple) else (content, stat.S_IFREG | 0o644)
+            entry.external_attr = mode << 16
+            archive.writestr(entry, content)
+    return path
+
+
+@pytest.fixture
+def grading(data, hides, tmp_path, monkeypatch):
+    """Grades files; the report, in which points that can't be given on this system are given."""
+    monkeypatch.setattr(Grader, "describe_params", lambda self: {})  # it takes PyTorch, and these parameters are text
+
+    def grading(files):
+        path = files if isinstance(files, Path) else zipped(files, tmp_path / "assignment5.zip")
+        report = Grader(data, data / "gold.tsv" if hides else None, None).grade(path)
+        assert set(report.outcomes) == set(RUBRIC)
+        json.dumps(report.as_json(1.0))
+        return report
+
+    return grading
+
+
+def lost(report, hides=True):
+    """The items that did not get all their points."""
+    scores = {key: report.outcomes[key].score for key in ALL_POINTS if hides or not key.endswith("test")}
+    return {key for key, score in scores.items() if score != ALL_POINTS[key]}
+
+
+ANSWERS = {"nopretrain", "vanilla dev", "vanilla test", "variant test"}  # what needs the code to answer
+EVERYTHING = set(ALL_POINTS)
+
+
+# ---------------------------------------------------------------- right ones
+
+
+@pytest.mark.parametrize("variants", [("perceiver",), ("synthesizer",), ("perceiver", "synthesizer")])
+def test_a_right_submission_gets_all_points(grading, data, hides, variants):
+    report = grading(written(data, *variants))
+    assert not lost(report, hides), report.table()
+    assert report.score() == (33 if hides else 20)
+    for variant in ("vanilla", *variants):
+        assert 50 <= report.leaderboard[f"{variant}, dev %"] < 52
+
+
+def test_in_a_folder_of_its_own_with_what_macos_adds(grading, data, hides):
+    files = {f"my work/{name}": content for name, content in written(data, "perceiver").items()}
+    assert not lost(grading(files | {"__MACOSX/my work/._src": b"", ".DS_Store": b""}), hides)
+
+
+def test_as_gradescope_unpacks_it(grading, data, hides, tmp_path):
+    zipfile.ZipFile(zipped(written(data, "perceiver"), tmp_path / "a.zip")).extractall(tmp_path / "submission")
+    assert not lost(grading(tmp_path / "submission"), hides)
+
+
+def test_a_single_answer_that_another_machine_rounds_otherwise_costs_nothing(grading, data, hides):
+    files = written(data, "perceiver")
+    lines = files["vanilla.pretrain.dev.predictions"].decode().splitlines()
+    lines[1] = "Lemuria"
+    report = grading(files | {"vanilla.pretrain.dev.predictions": "".join(f"{line}\n" for line in lines).encode()})
+    assert not lost(report, hides)
+
+
+# ---------------------------------------------------------------- careless ones
+
+
+def without(name):
+    return lambda files: {key: content for key, content in files.items() if key != name}
+
+
+def with_code(code):
+    """The code put before what answers, and before the dataset."""
+    return lambda files: files | {f"src/{name}.py": f"{code}\n".encode() + files[f"src/{name}.py"] for name in ("run", "dataset")}
+
+
+def fewer_lines(files):
+    return files | {"vanilla.pretrain.test.predictions": files["vanilla.pretrain.test.predictions"].split(b"\n", 1)[1]}
+
+
+def forged(files, part="vanilla"):
+    """Predictions of another model, by the same code and parameters."""
+    known = json.loads(files[PARTS[part][0]])
+    return files | {PARTS[part][0]: json.dumps(dict.fromkeys(known, "Atlantis")).encode()}
+
+
+CARELESS = {
+    "nothing in it": (lambda _: {"notes.txt": b""}, EVERYTHING, "Missing"),
+    "parameters missing": (without("vanilla.finetune.params"), {"vanilla dev", "vanilla test"}, "Missing: vanilla.finetune.params"),
+    "predictions missing": (without("vanilla.nopretrain.test.predictions"), {"nopretrain"}, "Missing: vanilla.nopretrain"),
+    "no variant": (lambda files: {k: v for k, v in files.items() if "perceiver" not in k}, {"variant test"}, "There is no perceiver"),
+    "no code": (lambda files: {k: v for k, v in files.items() if "src" not in k}, EVERYTHING, "did not answer"),
+    "code that is no Python": (with_code("def ("), EVERYTHING, "SyntaxError"),
+    "a line of predictions missing": (fewer_lines, {"vanilla dev", "vanilla test"}, "questions."),
+    "predictions of other parameters": (forged, {"vanilla dev", "vanilla test"}, "otherwise than the file of predictions"),
+    "predictions that are no text": (
+        lambda files: files | {"vanilla.pretrain.dev.predictions": b"\xff\xfe\n" * 50},
+        {"vanilla dev", "vanilla test"},
+        "vanilla:",
+    ),
+    "answers that are all wrong": (lambda files: forged(files, "nopretrain"), {"nopretrain"}, ""),
+}
+
+# ---------------------------------------------------------------- hostile ones
+
+MODES = {"link": stat.S_IFLNK | 0o777, "pipe": stat.S_IFIFO | 0o644}
+BOMB = b"\0" * (70 * 10**6)
+FAKE = "print('{\"score\": 33}'); print('33 of 33 points')"
+REWRITE = """
+import glob, os
+for path in ["/autograder/results/results.json", "../results.json", *glob.glob("/tmp/**/results.json", recursive=True)]:
+    try:
+        open(path, "w").write('{"score": 33}')
+    except OSError:
+        pass
+"""
+PEEP = """
+import os, sys
+seen = [os.environ.get(name, "") for name in os.environ if "ANSWER" in name]
+for number in os.listdir("/proc"):
+    try:
+        words = open(f"/proc/{number}/cmdline").read().split("\\0")
+        seen += [open(word).read() for word in words if word.endswith("gold.tsv")]
+    except OSError:
+        pass
+for path in ["/autograder/source/answers.tsv", "../gold.tsv", os.environ.get("GOLD_OF_THE_TESTS", "-")]:
+    try:
+        seen.append(open(path).read())
+    except OSError:
+        pass
+if any(seen):
+    os._exit(0)  # so that it loses points, and the test sees it
+"""
+OUTLIVE = """
+import subprocess, sys
+again = "import time; time.sleep(60); open('/tmp/outlived', 'w')"
+subprocess.Popen([sys.executable, "-c", again], start_new_session=True)
+"""
+LINK = "import os, sys\nos.symlink('/etc/passwd', 'again.predictions' if 'run.py' in sys.argv[0] else 'result.json')\nos._exit(0)"
+FORK = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
+FILL = "number = 0\nwhile True:\n    number += 1\n    open(str(number), 'wb').write(bytes(10**7))"
+SPOIL = "import pathlib\n[path.unlink() for path in pathlib.Path('.').rglob('*') if path.is_file()]\nraise SystemExit(0)"
+PRETEND = "import json\njson.dump({'corruption': {'value': [[[1], [2]]] * 832}}, open('result.json', 'w'))\nimport os\nos._exit(0)"
+NESTED = "open('result.json', 'w').write('[' * 10**6)\nimport os\nos._exit(0)"
+
+HOSTILE = {
+    "zip slip": (lambda files: files | {"src/../../evil.py": b""}, EVERYTHING, "outside of its folder"),
+    "an absolute name": (lambda files: files | {"/etc/evil": b""}, EVERYTHING, "outside of its folder"),
+    "a Windows path": (lambda files: files | {"C:\\evil": b""}, EVERYTHING, "outside of its folder"),
+    "a symbolic link": (lambda files: files | {"src/a.py": (b"/etc/passwd", MODES["link"])}, EVERYTHING, "a link"),
+    "a pipe": (lambda files: files | {"vanilla.model.params": (b"", MODES["pipe"])}, EVERYTHING, "a link"),
+    "names that differ in case": (lambda files: files | {"SRC/run.py": b""}, EVERYTHING, "are one file"),
+    "a file that is a folder too": (lambda files: files | {"src/run.py/x": b""}, EVERYTHING, "a file itself"),
+    "a bomb": (lambda files: files | {"vanilla.model.params": BOMB}, EVERYTHING, "70 MB"),
+    "thousands of files": (lambda files: files | {f"x/{n}": b"" for n in range(5001)}, EVERYTHING, "no more than 5000"),
+    "prints results": (with_code(FAKE), set(), ""),
+    "prints results and ends": (with_code(f"{FAKE}; raise SystemExit(0)"), EVERYTHING, "gave 1 answers"),
+    "rewrites the results": (with_code(REWRITE), set(), ""),
+    "ends early": (with_code("import os; os._exit(0)"), EVERYTHING, "ended early"),
+    "sleeps": (with_code("import time; time.sleep(1000)"), EVERYTHING, "longer than"),
+    "takes memory": (with_code("x = bytearray(10**9)\nwhile True:\n    x[::4096] = x[::4096]"), EVERYTHING, "memory"),
+    "forks without end": (with_code(FORK), EVERYTHING, "processes|longer than|memory"),
+    "fills the disk": (with_code(FILL), EVERYTHING, "wrote more than"),
+    "leaves processes behind": (with_code(OUTLIVE), set(), ""),
+    "looks for the answers": (with_code(PEEP), set(), ""),
+    "a link in place of its answers": (with_code(LINK), EVERYTHING, "gave 1 answers"),
+    "removes all files": (with_code(SPOIL), EVERYTHING, "answers"),
+    "writes the grader's result itself": (with_code(PRETEND), EVERYTHING, "no"),
+    "a result to choke on": (with_code(NESTED), EVERYTHING, "No result"),
+    "never ends to print": (with_code("while True:\n    print('x' * 10**6)"), EVERYTHING, "exit code|longer"),
+}
+
+
+@pytest.mark.parametrize("name", [*CARELESS, *HOSTILE])
+def test_what_a_submission_loses(grading, data, hides, monkeypatch, name):
+    """It loses these points and no others; nothing of the grader's is touched, and nothing runs on."""
+    import re
+
+    monkeypatch.setattr(grade, "SECONDS_TO_ANSWER", 4)
+    monkeypatch.setattr(grade, "SECONDS_TO_PROBE", 4)
+    monkeypatch.setenv("GOLD_OF_THE_TESTS", str(data / "gold.tsv"))
+    change, expected, said = (CARELESS | HOSTILE)[name]
+    before = {path: path.read_bytes() for path in data.iterdir()}
+    began = time.monotonic()
+    report = grading(change(written(data, "perceiver")))
+    assert lost(report, hides) == {key for key in expected if hides or not key.endswith("test")}, report.table()
+    assert re.search(said, report.table()), report.table()
+    assert report.outcomes["vanilla dev"].score in (0, 5) and time.monotonic() - began < 60
+    assert {path: path.read_bytes() for path in data.iterdir()} == before
+    ps = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False).stdout
+    assert "time.sleep(60)" not in ps and "src/run.py evaluate vanilla" not in ps
+    places = set(gold(data, "test").values()) - set(gold(data, "dev").values())
+    assert not places & set(re.findall(r"\w+", report.table()))  # no output tells a place of the test
+
+
+def test_a_zip_that_is_none(grading, tmp_path):
+    for content in (b"", b"no zip", zipped({"src/run.py": b"x" * 1000}, tmp_path / "b.zip").read_bytes()[:100]):
+        (tmp_path / "a.zip").write_bytes(content)
+        report = grading(tmp_path / "a.zip")
+        assert report.score() == 0 and "no zip that can be read" in report.table()
+
+
+def test_a_damaged_or_encrypted_file_in_the_zip(grading, tmp_path):
+    path = zipped({"src/run.py": bytes(range(256)) * 40}, tmp_path / "a.zip")
+    content = bytearray(path.read_bytes())
+    content[60] ^= 255
+    path.write_bytes(content)
+    assert "damaged in the zip" in grading(path).table()
+    content = (
+        zipped({"src/run.py": b"x"}, tmp_path / "a.zip")
+        .read_bytes()
+        .replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01")
+    )
+    path.write_bytes(content)
+    assert "encrypted" in grading(path).table()
+
+
+def test_links_in_an_unpacked_submission_are_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/src").symlink_to("/etc")
+    with pytest.raises(Refused, match="a link"):
+        take_in(tmp_path / "in", tmp_path / "out")
+
+
+def test_it_does_not_give_the_answers_to_who_can_read_them(data, monkeypatch):
+    monkeypatch.setattr("sandbox.landlock.version", lambda: 0)
+    monkeypatch.setattr("sandbox.os.geteuid", lambda: 1, raising=False)  # no root: no other user
+    with pytest.raises(UserError, match=r"could read .*gold.tsv on this system, which lacks a user of its own"):
+        Grader(data, data / "gold.tsv", None)
+
+
+# ---------------------------------------------------------------- in full, as Gradescope runs it
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory, data):
+    """A submission of this project's code and models of full size, and data by whose places half the answers are right."""
+    folder = tmp_path_factory.mktemp("real")
+    n_characters = CharCorruptionDataset.from_file(data / "wiki.txt", 128).vocab_size
+    for name in ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv", "birth_test_inputs.tsv"):
+        (folder / name).write_bytes((data / name).read_bytes())
+    (folder / "src").symlink_to(ROOT / "src")
+    for part, (params, *names) in PARTS.items():
+        torch.manual_seed(len(part))
+        variant = "vanilla" if part == "nopretrain" else part
+        model = GPT(GPTConfig(n_characters, 128, **variant_flags(variant, 48)))
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                torch.nn.init.normal_(parameter, std=0.1)
+        torch.save(model.state_dict(), folder / params)
+        for name, questions in zip(names, ("birth_dev.tsv", "birth_test_inputs.tsv"), strict=True):
+            line = f"evaluate {variant} wiki.txt --bottleneck_dim 48 --reading_params_path {params} --eval_corpus_path {questions}"
+            command = [sys.executable, ROOT / "src/run.py", *line.split(), "--outputs_path", name]
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def test_the_built_grader_run_by_its_own_script(real, data, hides, tmp_path, soak):
+    """Two editions; `make soak` grades each twenty times. A model of random weights knows no place, so most points are lost."""
+    answers = ["--answers", str(data / "gold.tsv")] if hides else []
+    build = [sys.executable, ROOT / "autograder/build.py", "--data", str(real), *answers, "--out", str(tmp_path / "autograder.zip")]
+    subprocess.run(build, check=True, cwd=tmp_path)
+    home = tmp_path / "autograder"
+    (home / "submission").mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
+        assert {"setup.sh", "run_autograder"} <= set(archive.namelist())
+        assert {entry.filename for entry in archive.infolist() if entry.external_attr >> 16 & 0o111} == {"setup.sh", "run_autograder"}
+        archive.extractall(home / "source")
+    (home / "run_autograder").write_bytes((home / "source/run_autograder").read_bytes())
+    for variant in ("perceiver", "synthesizer"):
+        names = {name for part in ("nopretrain", "vanilla", variant) for name in PARTS[part]}
+        for path in (home / "submission").iterdir():
+            path.unlink() if path.is_file() else None
+        for name in names:
+            (home / "submission" / name).write_bytes((real / name).read_bytes())
+        (home / "submission/src").mkdir(exist_ok=True)
+        for path in (ROOT / "src").glob("*.py"):
+            (home / "submission/src" / path.name).write_bytes(path.read_bytes())
+        for _ in range(20 if soak else 1):
+            environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+            done = subprocess.run(["bash", home / "run_autograder"], cwd="/", env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            results = json.loads((home / "results/results.json").read_text(encoding="utf-8"))
+            tests = {test["name"]: test for test in results["tests"]}
+            assert list(tests) == [item.name for item in RUBRIC.values()] and isinstance(results["execution_time"], float)
+            assert results["score"] == 10 and "otherwise than" not in done.stdout, done.stdout
+            assert "0 of" in tests[RUBRIC["vanilla dev"].name]["output"], done.stdout
+            hidden = [name for name, test in tests.items() if test["visibility"] == "after_published"]
+            assert hidden == [RUBRIC["vanilla test"].name, RUBRIC["variant test"].name]
+            for layer in ("attention", "cross", "synthesizer"):
+                assert tests[RUBRIC[layer].name]["output"] == "As the equation has it." and "score" not in tests[RUBRIC[layer].name]
+            assert [row["name"] for row in results["leaderboard"]][1:] == ["vanilla, dev %", f"{variant}, dev %"]
+
+
+def test_results_are_written_whatever_happens(tmp_path):
+    """With Python missing, and with data that can't be used."""
+    home = tmp_path / "autograder"
+    (home / "submission").mkdir(parents=True)
+    (home / "source").mkdir()
+    (home / "run_autograder").write_bytes((ROOT / "autograder/run_autograder").read_bytes())
+    subprocess.run(["bash", home / "run_autograder"], capture_output=True, check=False)
+    results = json.loads((home / "results/results.json").read_text(encoding="utf-8"))
+    assert results["score"] == 0 and "tell the instructor" in results["output"]
+    command = [
+        sys.executable,
+        ROOT / "autograder/grade.py",
+        home / "submission",
+        "--data",
+        home,
+        "--results",
+        home / "results/results.json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    results = json.loads((home / "results/results.json").read_text(encoding="utf-8"))
+    assert results["score"] == 0 and len(results["tests"]) == len(RUBRIC)
+
+
+def test_parameters_from_a_gpu_or_with_a_pickle_in_them(real, data, tmp_path):
+    """The grader says what they are and runs nothing of them; what it can read it writes anew."""
+
+    class Payload:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    buffer = io.BytesIO()
+    torch.save({"pos_emb": Payload()}, buffer)
+    grader = Grader(data, None, None)
+    grader.folder, grader.taken = tmp_path, {"vanilla.model.params", "perceiver.finetune.params"}
+    (tmp_path / "vanilla.model.params").write_bytes(buffer.getvalue())
+    (tmp_path / "perceiver.finetune.params").write_bytes((real / "perceiver.finetune.params").read_bytes())
+    described = grader.describe_params()
+    assert set(described) == {"perceiver.finetune.params"} and described["perceiver.finetune.params"]["bottleneck_dim"] == 48
+    assert not (tmp_path / "ran").exists()
+
+
+# ---------------------------------------------------------------- the checks against a second reading
+
+
+def examples_of(lines, cut):
+    """What a dataset would give whose cut of a line is `cut(line)`, a (length, start, span)."""
+    dataset = CharCorruptionDataset("\n".join(lines), 50)
+    texts = [corrupt(line, *cut(line)).ljust(50, PAD_CHAR) for _ in range(LOOKS) for line in lines]
+    blocks = [[dataset.stoi[character] for character in text] for text in texts]
+    return [[block[:-1], block[1:]] for block in blocks]
+
+
+def joined(examples):
+    """What x and y were cut from."""
+    return [[*x, y[-1]] for x, y in examples]
+
+
+def test_span_corruption_is_judged_by_each_of_its_properties():
+    import random
+
+    lines = random_lines()
+
+    def right(line):
+        length = random.randint(4, 43)
+        span = random.randint(1, max(1, length // 2 - 1))
+        return length, random.randint(0, length - span), span
+
+    def failures(examples):
+        return [p.failure is not None for p in corruption_properties(lines, examples)]
+
+    examples = examples_of(lines, right)
+    assert failures(examples) == [False] * 4
+    assert sum(p.points for p in corruption_properties(lines, examples)) == 10
+    assert failures([[x, [0, *y[1:]]] for x, y in examples])[0]  # not shifted
+    assert failures([[[*x, 0], [*y, 0]] for x, y in examples])[0]  # one too long
+    assert failures(examples_of(lines, lambda line: (44, *right(line)[1:])))[2]  # too long, and never another length
+    assert failures(examples_of(lines, lambda line: (20, *right(line[:20])[1:])))[2]
+    assert failures(examples_of(lines, lambda line: (40, 0, 20)))[3]  # half of it masked
+    assert failures(examples_of(lines, lambda line: (random.randint(4, 43), 0, 1)))[3]
+    swapped = [[list(x), list(y)] for x, y in examples]
+    swapped[7][0][0], swapped[7][0][1] = swapped[7][0][1] + 1, swapped[7][0][0]
+    swapped[7][1][0] = swapped[7][0][1]
+    assert failures(swapped)[1]  # another text than the line's
+    mask = 1  # in place of the first padding
+    ended = [[*block[: block.index(0)], mask, *block[block.index(0) + 1 :]] if 0 in block else block for block in joined(examples)]
+    assert ended != joined(examples)
+    assert failures([[block[:-1], block[1:]] for block in ended]) == [False] * 4  # a third sentinel at the very end is allowed
+
+
+@pytest.mark.parametrize("name", ["attention", "cross", "synthesizer"])
+def test_the_equations_are_those_of_the_projects_layers(name):
+    import attention
+
+    task = layer_tasks()[name]
+    layer = getattr(attention, task.layer)(GPTConfig(**{k: v for k, v in task.config.items() if k != "bottleneck_dim"})).eval()
+    layer.load_state_dict({key: torch.tensor(value) for key, value in task.weights.items()}, strict=False)
+    with torch.no_grad():
+        output = layer(*(torch.tensor([x]) for x in task.inputs))[0].tolist()
+    assert layer_difference(task, output) is None
+    assert torch.allclose(torch.tensor(expected_output(task)), torch.tensor(output), atol=1e-4)
+    output[2][3] += 0.01
+    assert "off" in layer_difference(task, output)
+    assert "shape" in layer_difference(task, output[:-1])
+
+
+def test_nothing_of_the_outside_is_told_to_the_code(monkeypatch):
+    monkeypatch.setenv("ANSWERS", "secret")
+    said = Sandbox(time.monotonic() + 60).run([sys.executable, "-c", "import os; print(dict(os.environ))"]).said
+    assert "HOME" in said and "secret" not in said
