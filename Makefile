@@ -1,4 +1,5 @@
 # make demo   the main job in small, in minutes on two cores
+# make reproduce [EDITION=synthesizer] [RECIPE=laptop]   every command of a handout, to the zip; typed again, it goes on
 # make test   the tests
 # make soak   runs killed by the hundred, files damaged by the thousand: half an hour
 # make lint   ruff
@@ -8,6 +9,9 @@ BIN := .venv/bin
 
 demo: .venv/runtime
 	$(BIN)/python src/demo.py
+
+reproduce: .venv/runtime
+	$(BIN)/python src/reproduce.py $(if $(EDITION),--edition $(EDITION)) $(if $(RECIPE),--recipe $(RECIPE))
 
 test: .venv/development
 	$(BIN)/python -m pytest
@@ -31,4 +35,4 @@ autograder: .venv/runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-.PHONY: demo test soak lint autograder
+.PHONY: demo reproduce test soak lint autograder

@@ -10,17 +10,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-from grade import DEV, TEST, read_answers
+from grade import read_answers
 
 from console import Parser, UserError, run_reporting_errors
 from files import announce_if_bundled, file_sha256, read_questions, write_zip
+from handout import DEV, TEST, TEXT
 
 GRADER = ("grade.py", "rubric.py", "checks.py", "intake.py", "sandbox.py", "landlock.py", "probe.py", "requirements.txt")
 
 
 def main() -> None:
     parser = Parser(description="Build autograder.zip.")
-    parser.add_argument("--data", type=Path, default=ROOT, help=f"a folder with wiki.txt, {DEV} and {TEST} (default: the project's)")
+    parser.add_argument("--data", type=Path, default=ROOT, help=f"a folder with {TEXT}, {DEV} and {TEST} (default: the project's)")
     parser.add_argument("--answers", type=Path, help=f"{TEST} with a tab and a place after each question; else the test is not graded")
     parser.add_argument("--index", help="where pip finds other builds of PyTorch, those for CPUs alone, say, which are far smaller")
     parser.add_argument("--out", type=Path, default=Path("autograder.zip"))
@@ -30,13 +31,13 @@ def main() -> None:
     read_answers(args.answers, questions)
     if read_questions(args.data / DEV)[1] is None:
         raise UserError(f"{args.data / DEV} has no places")
-    announce_if_bundled(args.data / "wiki.txt", file_sha256(args.data / "wiki.txt"))
+    announce_if_bundled(args.data / TEXT, file_sha256(args.data / TEXT))
 
     here = ROOT / "autograder"
     files: dict[str, Path | bytes] = {name: here / name for name in ("setup.sh", "run_autograder")}
     files |= {f"autograder/{name}": here / name for name in GRADER}
     files |= {f"src/{path.name}": path for path in (ROOT / "src").glob("*.py")}
-    files |= {"requirements.txt": ROOT / "requirements.txt", **{name: args.data / name for name in ("wiki.txt", DEV, TEST)}}
+    files |= {"requirements.txt": ROOT / "requirements.txt", **{name: args.data / name for name in (TEXT, DEV, TEST)}}
     if args.answers is not None:
         files["answers.tsv"] = args.answers
     if args.index is not None:

@@ -20,18 +20,18 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 from checks import BLOCK_SIZE, LOOKS, corruption_properties, layer_difference, layer_tasks, random_lines
-from intake import PARTS, VARIANTS, Refused, take_in
+from intake import Refused, take_in
 from rubric import RUBRIC, Outcome, Report
 from sandbox import Ended, Sandbox
 
 from console import Parser, UserError, run_reporting_errors
 from files import read_questions, read_text, written_whole
+from handout import ASKED_FOR, DEV, PARTS, TEST, TEXT, VARIANTS
 
 MINUTES = 8.5  # for all of it; Gradescope gives ten
 ASKED_AGAIN = 24  # questions of dev, and as many of test
 ROUNDING = 1  # so many of them may be answered otherwise on another machine
 SECONDS_TO_ANSWER, SECONDS_TO_PROBE = 150, 60
-DEV, TEST = "birth_dev.tsv", "birth_test_inputs.tsv"
 
 
 class Grader:
@@ -42,7 +42,7 @@ class Grader:
         self.report = Report()
         self.data, self.recipe = data, recipe
         self.box = Sandbox(time.monotonic() + 60 * MINUTES)
-        read_text(data / "wiki.txt")
+        read_text(data / TEXT)
         self.questions = {split: read_questions(data / name)[0] for split, name in (("dev", DEV), ("test", TEST))}
         self.places = {"dev": read_questions(data / DEV)[1], "test": read_answers(answers, self.questions["test"])}
         if self.places["dev"] is None:
@@ -71,7 +71,7 @@ class Grader:
             with report.filling("nopretrain"):
                 self.grade_without_pretraining()
             with report.filling("vanilla dev", "vanilla test"):
-                self.grade_part("vanilla", "vanilla dev", "vanilla test", least_dev=0.10, least_test=0.10)
+                self.grade_part("vanilla", "vanilla dev", "vanilla test")
             with report.filling("variant dev", "variant test"):
                 self.grade_variants()
         return report
@@ -150,20 +150,20 @@ class Grader:
             self.report.fail(keys, f"There is no {PARTS[VARIANTS[0]][0]} and no {PARTS[VARIANTS[1]][0]}.")
         best: dict[str, Outcome] = {}
         for variant in present:
-            self.grade_part(variant, *keys, least_dev=0.06, least_test=0.05)
+            self.grade_part(variant, *keys)
             found = {key: self.report.outcomes[key] for key in keys}
             if not best or [(o.score or 0, o.passed) for o in found.values()] > [(o.score or 0, o.passed) for o in best.values()]:
                 best = found
         self.report.outcomes |= best
 
-    def grade_part(self, part: str, dev_key: str, test_key: str, least_dev: float, least_test: float) -> None:
+    def grade_part(self, part: str, dev_key: str, test_key: str) -> None:
         """A pretrained model, on dev and on test."""
         right, problem = self.believed(part)
         if problem:
             self.report.fail([dev_key, test_key], f"{part}: {problem}")
             return
         self.report.leaderboard[f"{part}, dev %"] = self.percent("dev", right["dev"])
-        for key, split, least in ((dev_key, "dev", least_dev), (test_key, "test", least_test)):
+        for key, split, least in zip((dev_key, test_key), ("dev", "test"), ASKED_FOR[part], strict=True):
             if split not in right:
                 self.report.outcomes[key] = Outcome(f"{part}: believed, and not graded here: this grader has no places for the test.")
                 continue
@@ -196,12 +196,12 @@ class Grader:
         asked = [(split, index) for split, indices in chosen.items() for index in indices]
         random.shuffle(asked)
         questions = "".join(f"{self.questions[split][index]}\n" for split, index in asked)
-        command = [sys.executable, "src/run.py", "evaluate", variant, "wiki.txt", "--reading_params_path", params]
+        command = [sys.executable, "src/run.py", "evaluate", variant, TEXT, "--reading_params_path", params]
         command += ["--eval_corpus_path", "questions.tsv", "--outputs_path", "again.predictions"]
         if variant == "perceiver":
             command += ["--bottleneck_dim", str(self.described.get(params, {}).get("bottleneck_dim") or 64)]
         command += ["--recipe", self.recipe] if self.recipe else []
-        files = {"wiki.txt": self.data / "wiki.txt", params: self.folder / params, "questions.tsv": questions.encode(), **self.code()}
+        files = {TEXT: self.data / TEXT, params: self.folder / params, "questions.tsv": questions.encode(), **self.code()}
         ended = self.box.run(command, files, ["again.predictions"], SECONDS_TO_ANSWER)
         again = ended.files.get("again.predictions", b"").decode("utf-8", errors="replace").removesuffix("\n").split("\n")
         if ended.problem or len(again) != len(asked):
@@ -263,7 +263,7 @@ def read_answers(path: Path | None, questions: list[str]) -> list[str] | None:
 def main() -> None:
     parser = Parser(description="Grade a submission.")
     parser.add_argument("submission", type=Path, help="the zip, or the folder that it was unpacked to")
-    parser.add_argument("--data", type=Path, default=ROOT, help=f"a folder with wiki.txt, {DEV} and {TEST} (default: the project's)")
+    parser.add_argument("--data", type=Path, default=ROOT, help=f"a folder with {TEXT}, {DEV} and {TEST} (default: the project's)")
     parser.add_argument("--answers", type=Path, help=f"{TEST} with places; else the test is not graded")
     parser.add_argument("--recipe", help="the --recipe that the parameters were trained with, where their model has another size")
     parser.add_argument("--results", type=Path, help="where Gradescope looks for the results")

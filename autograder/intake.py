@@ -9,11 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-VARIANTS = ("perceiver", "synthesizer")
-PARTS = {  # what is handed in for each: parameters, and what they answer to the dev and the test questions
-    "nopretrain": ("vanilla.model.params", "vanilla.nopretrain.dev.predictions", "vanilla.nopretrain.test.predictions"),
-    **{v: (f"{v}.finetune.params", f"{v}.pretrain.dev.predictions", f"{v}.pretrain.test.predictions") for v in ("vanilla", *VARIANTS)},
-}
+from handout import PARTS
+
 LARGEST = {".params": 64 * 10**6, ".predictions": 10**6, "src": 5 * 10**6}  # bytes; of src/, in all
 MOST_FILES = 5000  # in a submission, graded or not
 

@@ -14,9 +14,12 @@ from torch import Tensor, nn
 
 from console import UserError
 from files import read_card, refuse_pipes, written_whole
+from model import GPT, GPTConfig, variant_flags
+from recipes import VARIANTS
 
 DAMAGED = "is not a file of parameters, or damaged: train it again"
 SPARE = 64 * 10**6  # bytes that a file may hold beyond, so that one of another recipe gets the clearer error
+LONGEST_BLOCK = 4096  # so that a forged file does not ask for masks without end
 RECIPE_SIZES = ("width", "blocks", "block size", "heads")
 
 
@@ -44,8 +47,36 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
         if value != asked[what]:
             cure = "give the --recipe that it was trained with" if what in RECIPE_SIZES else "mend the command, or give other parameters"
             raise UserError(f"{path} has {what} {value}, the command asks for {asked[what]}: {cure}")
+    check_vocabulary(path, card, vocabulary)
+    fill(model, state, path)
+
+
+def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
+    """The model that a file of parameters holds, whatever its variant and size. Raises UserError as `load_params` does."""
+    state, card = read_state(Path(path), 2 * SPARE), read_card(path)
+    found = describe(state)
+    n_head = card.get("recipe", {}).get("n_head", GPTConfig.n_head)
+    sizes = [found[what] for what in ("vocabulary size", "block size", "blocks", "width")]
+    if found["variant"] not in VARIANTS or not all(sizes) or found["block size"] > LONGEST_BLOCK or found["width"] % n_head:
+        raise UserError(f"{path} holds no model of this project's kind")
+    n_characters, block_size, n_blocks, width = sizes
+    n_layer = n_blocks + 2 * (found["variant"] == "perceiver")  # its two ends go by other names
+    flags = variant_flags(found["variant"], found["bottleneck_dim"])
+    model = GPT(GPTConfig(n_characters, block_size, n_layer=n_layer, n_head=n_head, n_embd=width, **flags))
+    check_vocabulary(path, card, vocabulary)
+    fill(model, state, path)
+    return model
+
+
+def check_vocabulary(path: str | Path, card: dict[str, Any], vocabulary: str | None) -> None:
+    """Raise UserError where the card names another vocabulary than the one with this hash."""
     if vocabulary is not None and card.get("vocabulary_sha256", vocabulary) != vocabulary:
         raise UserError(f"{path} was trained with other characters than this corpus has: give the corpus {card.get('corpus')}")
+
+
+def fill(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
+    """Put tensors from the file at `path` into a model. Raises UserError where they do not fit it, or are no numbers."""
+    wanted = model.state_dict()
     odd = sorted(wanted.keys() ^ state.keys()) or sorted(name for name in wanted if wanted[name].shape != state[name].shape)
     if odd:
         raise UserError(f"{path} does not fit the model: see {', '.join(odd[:3])}{' and others' if len(odd) > 3 else ''}")

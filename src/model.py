@@ -54,6 +54,11 @@ class GPTConfig:
         if self.rope and self.n_embd // self.n_head % 2:
             raise UserError(f"rope turns pairs: the heads' size, n_embd {self.n_embd} / n_head {self.n_head}, must be even")
 
+    @property
+    def variant(self) -> str:
+        """Its name."""
+        return next((name for name in ("perceiver", "synthesizer", "rope") if getattr(self, name)), "vanilla")
+
     @classmethod
     def of(cls, config: Any) -> Self:
         """A config with the attributes of any object; what it lacks has its default."""

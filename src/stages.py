@@ -207,13 +207,13 @@ def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, sk
     return kept
 
 
-def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str]) -> list[str]:
+def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], silent: bool = False) -> list[str]:
     """What the model says to each question: up to 32 likeliest characters after the MASK, until the next one."""
     prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # batches of like lengths
     mine = order[processes.rank() :: processes.count()]
     answers: dict[int, str] = {}
-    with tqdm(total=len(mine), unit="q", dynamic_ncols=True, disable=processes.rank() > 0) as bar:
+    with tqdm(total=len(mine), unit="q", dynamic_ncols=True, disable=silent or processes.rank() > 0) as bar:
         for first in range(0, len(mine), EVALUATION_BATCH):
             numbers = mine[first : first + EVALUATION_BATCH]
             found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=corpus.stoi[MASK_CHAR])

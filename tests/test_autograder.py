@@ -18,7 +18,7 @@ import pytest
 import torch
 from checks import LOOKS, corruption_properties, expected_output, layer_difference, layer_tasks, random_lines
 from grade import Grader
-from intake import PARTS, Refused, take_in
+from intake import Refused, take_in
 from rubric import RUBRIC
 from sandbox import Sandbox
 
@@ -26,6 +26,7 @@ from console import UserError
 from corpus import PAD_CHAR
 from dataset import CharCorruptionDataset, corrupt
 from files import read_questions
+from handout import PARTS
 from make_corpus import write_world
 from model import GPT, GPTConfig, variant_flags
 

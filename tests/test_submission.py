@@ -1,4 +1,4 @@
-"""collect_submission.sh: what it takes, and what it says when something is missing."""
+"""collect_submission.sh: what it takes, and what it says when something is wrong. The commands that lead there."""
 
 import shutil
 import subprocess
@@ -7,27 +7,47 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
+
+import reproduce
+from dataset import CharCorruptionDataset
+from files import read_questions
+from handout import PARTS, commands, find_edition
+from model import GPT, GPTConfig, variant_flags
+from stages import answer_questions
 
 ROOT = Path(__file__).parents[1]
-VANILLA = {"vanilla.model.params", "vanilla.finetune.params"} | {
-    f"vanilla.{kind}.{split}.predictions" for kind in ("nopretrain", "pretrain") for split in ("dev", "test")
-}
+VANILLA = {*PARTS["nopretrain"], *PARTS["vanilla"]}
 
 
-def variant_outputs(variant):
-    return {f"{variant}.finetune.params", f"{variant}.pretrain.dev.predictions", f"{variant}.pretrain.test.predictions"}
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory, world):
+    """Parameters of small models of all kinds, and what they answer."""
+    folder = tmp_path_factory.mktemp("outputs")
+    corpus = CharCorruptionDataset.from_file(world / "wiki.txt", 128)
+    for part, (params, *names) in PARTS.items():
+        torch.manual_seed(len(part))
+        flags = variant_flags("vanilla" if part == "nopretrain" else part, 48)
+        model = GPT(GPTConfig(corpus.vocab_size, 128, n_layer=3, n_embd=16, **flags))
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                torch.nn.init.normal_(parameter, std=0.5)
+        torch.save(model.state_dict(), folder / params)
+        for name, questions in zip(names, ("birth_dev.tsv", "birth_test_inputs.tsv"), strict=True):
+            answers = answer_questions(model, corpus, read_questions(world / questions)[0])
+            lines = [answer.replace("\n", " ") for answer in answers]
+            (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return folder
 
 
 @pytest.fixture
-def project(tmp_path, world):
-    """A copy of the project, in a path with a space, with stand-ins for all outputs of the perceiver edition."""
+def project(tmp_path, world, outputs):
+    """A copy of the project, in a path with a space, with all outputs of the perceiver edition."""
     folder = tmp_path / "my project"
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "collect_submission.sh", folder)
-    for path in world.iterdir():
+    for path in (*world.iterdir(), *(outputs / name for name in VANILLA | {*PARTS["perceiver"]})):
         shutil.copy(path, folder)
-    for name in VANILLA | variant_outputs("perceiver"):
-        (folder / name).write_text(name)
     return folder
 
 
@@ -48,18 +68,35 @@ def test_the_edition_is_found_and_the_zip_holds_all_of_it(project, tmp_path):
     assert "the perceiver edition" in done.stdout
     code = {f"src/{path.name}" for path in (ROOT / "src").glob("*.py")}
     data = {"wiki.txt", "birth_dev.tsv", "birth_places_train.tsv"}
-    assert names_in(project) == code | data | VANILLA | variant_outputs("perceiver")
+    assert names_in(project) == code | data | VANILLA | {*PARTS["perceiver"]}
     with zipfile.ZipFile(project / "assignment5.zip") as archive:
         assert {entry.external_attr >> 16 & 0o777 for entry in archive.infolist()} == {0o644}
 
 
-def test_the_other_edition_and_both(project):
-    for path in map(project.joinpath, variant_outputs("perceiver")):
-        path.rename(str(path).replace("perceiver", "synthesizer"))
+def test_the_share_of_dev_is_printed_beside_what_the_course_asks_for(project):
+    questions, places = read_questions(project / "birth_dev.tsv")
+    said = (project / "vanilla.pretrain.dev.predictions").read_text(encoding="utf-8").splitlines()
+    places = [answer.strip() or place for answer, place in zip(said[:3], places, strict=False)] + places[3:]
+    gold = "".join(f"{question}\t{place}\n" for question, place in zip(questions, places, strict=True))
+    (project / "birth_dev.tsv").write_text(gold, encoding="utf-8")
+    right = sum(place == answer for place, answer in zip(places, said, strict=True))
+    lines = collect(project).stdout
+    share = f"{right} of {len(said)} right ({100 * right / len(said):.1f}%)"
+    assert f"vanilla.pretrain.dev.predictions: {share}; the course asks for 10%\n" in lines
+    assert "perceiver.pretrain.dev.predictions: 0 of " in lines and "asks for 6%, and 5% of the test, which nobody here can know" in lines
+
+
+def test_the_other_edition_and_both(project, outputs):
+    for name in PARTS["synthesizer"]:
+        shutil.copy(outputs / name, project)
+    for name in PARTS["perceiver"][1:]:
+        (project / name).unlink()
     assert "the synthesizer edition" in collect(project).stdout
-    assert names_in(project) >= variant_outputs("synthesizer") | VANILLA
+    assert names_in(project) >= {*PARTS["synthesizer"]} | VANILLA
     done = collect(project, "--edition", "all")
-    assert done.returncode == 1 and "lacks 3 of 15 files" in done.stderr
+    assert done.returncode == 1 and "Of the 15 files of the all edition" in done.stderr
+    assert all(f"{name} is missing" in done.stderr for name in PARTS["perceiver"][1:])
+    assert find_edition(project) == "synthesizer"
 
 
 def test_missing_files_are_listed_and_nothing_is_zipped(project):
@@ -67,9 +104,30 @@ def test_missing_files_are_listed_and_nothing_is_zipped(project):
     (project / "perceiver.pretrain.test.predictions").unlink()
     done = collect(project)
     assert done.returncode == 1 and not (project / "assignment5.zip").exists()
-    lines = done.stderr.splitlines()
-    assert "perceiver edition lacks 2 of 12 files" in lines[0]
-    assert [line.strip() for line in lines[1:]] == ["vanilla.model.params", "perceiver.pretrain.test.predictions"]
+    problems = [line.strip() for line in done.stderr.splitlines()[1:]]
+    assert problems == ["vanilla.model.params is missing", "perceiver.pretrain.test.predictions is missing"]
+
+
+def test_what_does_not_belong_together_is_named_and_nothing_is_zipped(project, outputs):
+    shutil.copy(outputs / "synthesizer.finetune.params", project / "perceiver.finetune.params")
+    shutil.copy(outputs / "vanilla.pretrain.test.predictions", project / "vanilla.nopretrain.test.predictions")
+    short = (project / "vanilla.pretrain.dev.predictions").read_text(encoding="utf-8").split("\n", 1)[1]
+    (project / "vanilla.pretrain.dev.predictions").write_text(short, encoding="utf-8")
+    done = collect(project)
+    assert done.returncode == 1 and not (project / "assignment5.zip").exists() and "Traceback" not in done.stderr
+    stale, lines, variant = done.stderr.splitlines()[1:]
+    assert "vanilla.nopretrain.test.predictions is stale: vanilla.model.params answers" in stale
+    assert "vanilla.pretrain.dev.predictions has 9 lines, birth_dev.tsv has 10 questions" in lines
+    assert "perceiver.finetune.params are parameters of a synthesizer model, not of a perceiver one" in variant
+
+
+def test_damaged_parameters_and_those_of_another_text_are_named(project):
+    with (project / "wiki.txt").open("a", encoding="utf-8") as file:
+        file.write("a new character: \u0394\n")
+    (project / "vanilla.model.params").write_bytes(b"no parameters")
+    done = collect(project)
+    assert done.returncode == 1 and "vanilla.model.params is not a file of parameters, or damaged" in done.stderr
+    assert "vanilla.finetune.params was trained on another text than this wiki.txt" in done.stderr
 
 
 def test_the_same_files_make_the_same_zip(project):
@@ -81,7 +139,56 @@ def test_the_same_files_make_the_same_zip(project):
     assert (project / "assignment5.zip").read_bytes() == first
 
 
-def test_the_invented_corpus_is_announced(project):
+def test_the_invented_corpus_is_announced(project, monkeypatch):
     assert "invented" not in collect(project).stdout
-    shutil.copy(ROOT / "wiki.txt", project)
-    assert "its people are invented" in collect(project).stdout
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(sys, "argv", ["collect_submission.sh"])
+    import files
+    import submission
+
+    monkeypatch.setattr(files, "BUNDLED_SHA256", files.file_sha256("wiki.txt"))
+    said = []
+    monkeypatch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
+    assert submission.main() == 0
+    assert any("its people are invented" in line for line in said)
+
+
+# ---------------------------------------------------------------- make reproduce
+
+HANDOUT = """
+src/dataset.py namedata
+src/dataset.py charcorruption
+london_baseline.py
+src/run.py finetune vanilla wiki.txt --writing_params_path vanilla.model.params --finetune_corpus_path birth_places_train.tsv
+src/run.py evaluate vanilla wiki.txt --reading_params_path vanilla.model.params --eval_corpus_path birth_dev.tsv --outputs_path vanilla.nopretrain.dev.predictions
+src/run.py evaluate vanilla wiki.txt --reading_params_path vanilla.model.params --eval_corpus_path birth_test_inputs.tsv --outputs_path vanilla.nopretrain.test.predictions
+src/run.py pretrain vanilla wiki.txt --writing_params_path vanilla.pretrain.params
+src/run.py finetune vanilla wiki.txt --reading_params_path vanilla.pretrain.params --writing_params_path vanilla.finetune.params --finetune_corpus_path birth_places_train.tsv
+src/run.py evaluate vanilla wiki.txt --reading_params_path vanilla.finetune.params --eval_corpus_path birth_dev.tsv --outputs_path vanilla.pretrain.dev.predictions
+src/run.py evaluate vanilla wiki.txt --reading_params_path vanilla.finetune.params --eval_corpus_path birth_test_inputs.tsv --outputs_path vanilla.pretrain.test.predictions
+src/run.py pretrain perceiver wiki.txt --bottleneck_dim 64 --pretrain_lr 6e-3 --writing_params_path perceiver.pretrain.params
+src/run.py finetune perceiver wiki.txt --bottleneck_dim 64 --reading_params_path perceiver.pretrain.params --writing_params_path perceiver.finetune.params --finetune_corpus_path birth_places_train.tsv
+src/run.py evaluate perceiver wiki.txt --bottleneck_dim 64 --reading_params_path perceiver.finetune.params --eval_corpus_path birth_dev.tsv --outputs_path perceiver.pretrain.dev.predictions
+src/run.py evaluate perceiver wiki.txt --bottleneck_dim 64 --reading_params_path perceiver.finetune.params --eval_corpus_path birth_test_inputs.tsv --outputs_path perceiver.pretrain.test.predictions
+"""  # noqa: E501 - commands as they are typed
+
+
+def test_the_commands_are_the_handouts_in_their_order():
+    assert list(commands("perceiver")) == HANDOUT.strip().split("\n")
+    others = [line.replace(" --bottleneck_dim 64", "").replace(" --pretrain_lr 6e-3", "") for line in HANDOUT.strip().split("\n")]
+    assert list(commands("synthesizer")) == [line.replace("perceiver", "synthesizer") for line in others]
+
+
+def test_every_command_is_run_and_a_failure_stops_there(monkeypatch, capsys):
+    ran, fails = [], "none"
+    monkeypatch.setattr(reproduce, "run", lambda command, folder: ran.append(" ".join(command[1:])) or (7 if fails in ran[-1] else 0))
+    assert reproduce.reproduce("perceiver", "handout", Path()) == 0
+    resumable = [line + " --resume" if "pretrain " in line or "finetune " in line else line for line in HANDOUT.strip().split("\n")]
+    assert [line.removeprefix(f"{ROOT}/") for line in ran] == [*resumable, "src/submission.py --edition perceiver --folder ."]
+    assert "vanilla.pretrain.params" in capsys.readouterr().out
+    ran.clear()
+    fails = "pretrain vanilla"
+    assert reproduce.reproduce("synthesizer", "laptop", Path()) == 7
+    pretraining = "pretrain vanilla wiki.txt --writing_params_path vanilla.pretrain.params --recipe laptop"
+    assert ran[-1].endswith(f"{pretraining} --finetune_corpus_path birth_places_train.tsv --resume")
+    assert "The same command goes on from here" in capsys.readouterr().out

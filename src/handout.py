@@ -1,0 +1,42 @@
+"""What the handouts ask for: the commands in their order, and the files that are handed in."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+TEXT, TRAIN, DEV, TEST = "wiki.txt", "birth_places_train.tsv", "birth_dev.tsv", "birth_test_inputs.tsv"
+EDITIONS = {"perceiver": ("perceiver",), "synthesizer": ("synthesizer",), "all": ("perceiver", "synthesizer")}
+VARIANTS = EDITIONS["all"]
+PARTS = {  # what is handed in of each: parameters, and what they answer to the dev and the test questions
+    "nopretrain": ("vanilla.model.params", "vanilla.nopretrain.dev.predictions", "vanilla.nopretrain.test.predictions"),
+    **{v: (f"{v}.finetune.params", f"{v}.pretrain.dev.predictions", f"{v}.pretrain.test.predictions") for v in ("vanilla", *VARIANTS)},
+}
+ASKED_FOR = {"vanilla": (0.10, 0.10), "perceiver": (0.06, 0.05), "synthesizer": (0.06, 0.05)}  # least shares of dev and of test right
+
+
+def parts_of(edition: str) -> tuple[str, ...]:
+    """What is handed in for an edition."""
+    return "nopretrain", "vanilla", *EDITIONS[edition]
+
+
+def find_edition(folder: Path) -> str:
+    """The edition whose outputs lie there: the variant with more of them, the perceiver where that decides nothing."""
+    return max(VARIANTS, key=lambda variant: sum((folder / name).is_file() for name in PARTS[variant]))
+
+
+def commands(edition: str) -> Iterator[str]:
+    """The commands of an edition, as its handout has them typed, up to the zip."""
+    yield "src/dataset.py namedata"
+    yield "src/dataset.py charcorruption"
+    yield "london_baseline.py"
+    for part in parts_of(edition):
+        variant = "vanilla" if part == "nopretrain" else part
+        model = f"{variant} {TEXT}" + (" --bottleneck_dim 64" if variant == "perceiver" else "")
+        params, *predictions = PARTS[part]
+        start = ""
+        if part != "nopretrain":
+            rate = " --pretrain_lr 6e-3" if variant == "perceiver" else ""
+            yield f"src/run.py pretrain {model}{rate} --writing_params_path {variant}.pretrain.params"
+            start = f" --reading_params_path {variant}.pretrain.params"
+        yield f"src/run.py finetune {model}{start} --writing_params_path {params} --finetune_corpus_path {TRAIN}"
+        for questions, output in zip((DEV, TEST), predictions, strict=True):
+            yield f"src/run.py evaluate {model} --reading_params_path {params} --eval_corpus_path {questions} --outputs_path {output}"

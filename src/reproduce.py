@@ -1,0 +1,81 @@
+"""All commands of a handout in their order, from looking at the data to the zip.
+
+    python src/reproduce.py --edition perceiver      (or: make reproduce EDITION=perceiver)
+
+Stopped at any point, it goes on there when it is typed again.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from console import Parser, run_reporting_errors
+from files import read_card
+from handout import EDITIONS, TRAIN, commands
+from recipes import RECIPES
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> int:
+    """Run the commands; the exit code is that of the first one that failed."""
+    parser = Parser(description="Run all commands of a handout.")
+    parser.add_argument("--edition", choices=EDITIONS, default="perceiver")
+    parser.add_argument("--recipe", choices=RECIPES, default="handout")
+    args = parser.parse_args()
+    return reproduce(args.edition, args.recipe, Path())
+
+
+def reproduce(edition: str, recipe: str, folder: Path) -> int:
+    """Run an edition's commands in a folder with the data; print what each took."""
+    took = {}
+    for command in commands(edition):
+        script, *arguments = shlex.split(complete(command, recipe))
+        typed = [os.path.relpath(ROOT / script, folder), *arguments]
+        print(f"\n{'' if folder == Path() else folder}$ python {shlex.join(typed)}", flush=True)
+        began = time.monotonic()
+        if code := run([sys.executable, *typed], folder):
+            print(f"Stopped with exit code {code}. The same command goes on from here.")
+            return code
+        took[command] = time.monotonic() - began
+    print()
+    if code := run([sys.executable, str(Path(__file__).with_name("submission.py")), "--edition", edition, "--folder", str(folder)], Path()):
+        return code
+    print("\nWhat each command took (training: in all, interrupted or not):")
+    for command, seconds in took.items():
+        trained = read_card(folder / output_of(command)).get("seconds", seconds)
+        print(f"{trained:8.0f} s  {' '.join(command.split()[:3])} -> {output_of(command)}")
+    return 0
+
+
+def complete(command: str, recipe: str) -> str:
+    """The command with what makes it resumable and, for other recipes than the handout's, what these need."""
+    if command.startswith("src/run.py"):
+        if recipe != "handout":
+            command = command.replace(" --pretrain_lr 6e-3", "") + f" --recipe {recipe}"
+            command += f" --finetune_corpus_path {TRAIN}" if " pretrain " in command else ""
+        command += "" if " evaluate " in command else " --resume"
+    return command
+
+
+def output_of(command: str) -> str:
+    """The file that a command writes."""
+    words = command.split()
+    return next((words[n + 1] for n, word in enumerate(words) if word in ("--writing_params_path", "--outputs_path")), "the terminal")
+
+
+def run(command: list[str], folder: Path) -> int:
+    """The command's exit code. It gets a Ctrl-C too, and is waited for: it has things to save."""
+    with subprocess.Popen(command, cwd=folder) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
+
+
+if __name__ == "__main__":
+    sys.exit(run_reporting_errors(main))
