@@ -16,10 +16,10 @@ from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
 from console import UserError, number, run_reporting_errors
 from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, encode
+from evaluation import ANSWER_LENGTH, answer_questions
 from files import read_questions, read_text
 from plain import plain_answers
 from recipes import VARIANTS
-from stages import ANSWER_LENGTH, answer_questions
 from train_speed import HANDOUT, make_model
 from trainer import Trainer, TrainerConfig, pick_device
 

@@ -31,10 +31,11 @@ from report import ROOT, finish, machine, parser_of
 
 from console import UserError, number, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset
+from evaluation import answer_questions
 from files import read_text, sha256, split_pair, split_rows
 from model import GPT
 from recipes import RECIPES, VARIANTS, Recipe
-from stages import answer_questions, make_model, trainer_config
+from stages import make_model, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
 
 REACH = 112  # characters of a line that pretraining shows at most, in a block of 128

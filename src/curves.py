@@ -1,9 +1,13 @@
 """What TensorBoard shows of a run."""
 
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
+
+import processes
+from recipes import Recipe
 
 
 class Curves:
@@ -26,6 +30,11 @@ class Curves:
         if self.writer is not None:
             self.attempt(lambda: self.writer.add_scalar(tag, value, step))
 
+    def add(self, kind: str, *what: Any) -> None:
+        """Anything else, by the name that a SummaryWriter's method has: add_text, say, is `text`."""
+        if self.writer is not None:
+            self.attempt(lambda: getattr(self.writer, f"add_{kind}")(*what))
+
     def flush(self) -> None:
         """Let a reader see all points."""
         if self.writer is not None:
@@ -45,3 +54,9 @@ class Curves:
     def __exit__(self, *_: object) -> None:
         if self.writer is not None:
             self.attempt(lambda: self.writer.close())
+
+
+def open_curves(args: Namespace, recipe: Recipe, first_step: int | None = None) -> Curves:
+    """The run's TensorBoard folder in expt/, as the handouts name it."""
+    run = f"{args.tb_expt_name}_{args.variant}_{args.bottleneck_dim}_pt_lr_{recipe.pretrain_lr:f}_ft_lr_{recipe.finetune_lr:f}"
+    return Curves(Path("expt", args.function, run) if processes.rank() == 0 else None, first_step)

@@ -130,3 +130,50 @@ def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> li
         x = decoder.forward(chosen[:, None], at[:, None].clamp(max=n_positions - 1))[:, 0]  # (B, C)
         at = at + 1
     return answers
+
+
+@torch.inference_mode()
+def likeliest_answers(
+    model: GPT, prompts: Sequence[list[int]], steps: int, end: int, width: int, least: float = -7.0
+) -> list[list[tuple[list[int], float]]]:
+    """The likeliest whole answers to each prompt that a beam of `width` finds, and their log-probabilities, likeliest first.
+
+    An answer is whole where `end` follows it, which counts; `steps` characters are the most it may have. What is less
+    likely than `least` is not looked for.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    longest = max(map(len, prompts))
+    n_positions = min(longest + steps, model.get_block_size())
+    decoder = Decoder(model, len(prompts), n_positions)
+    idx = torch.tensor([prompt + [0] * (longest - len(prompt)) for prompt in prompts], device=device)  # (P, longest)
+    x = decoder.forward(idx, torch.arange(longest, device=device).expand_as(idx))
+    at = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    x = x[torch.arange(len(prompts), device=device), at - 1]  # (P, C)
+
+    whole: list[list[tuple[list[int], float]]] = [[] for _ in prompts]
+    begun = [(number, [], 0.0) for number in range(len(prompts))]  # the rows: prompt, characters so far, log-probability
+    for step in range(steps + 1):
+        best = model.head(x).double().log_softmax(dim=-1).topk(min(width + 1, model.config.vocab_size))  # one may be `end`
+        room = (at < n_positions).tolist()
+        options: dict[int, list[tuple[float, int, int]]] = {}
+        for row, (values, characters) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
+            number, _, score = begun[row]
+            options.setdefault(number, []).extend((score + value, row, c) for value, c in zip(values, characters, strict=True))
+        going_on: list[tuple[float, int, int]] = []
+        for number, some in options.items():
+            some.sort(reverse=True)
+            ended = whole[number] + [(begun[row][1], score) for score, row, c in some if c == end and score > least]
+            whole[number] = sorted(ended, key=lambda answer: -answer[1])[:width]
+            # whatever goes on gets less likely
+            bound = whole[number][-1][1] if len(whole[number]) == width else least
+            going_on += [option for option in some if option[2] != end and option[0] > bound and room[option[1]]][:width]
+        if not going_on or step == steps:
+            break
+        rows = torch.tensor([row for _, row, _ in going_on], device=device)
+        begun = [(begun[row][0], [*begun[row][1], c], score) for score, row, c in going_on]
+        decoder.keep(rows)
+        at = at[rows]
+        x = decoder.forward(torch.tensor([[c] for _, _, c in going_on], device=device), at[:, None])[:, 0]  # (rows, C)
+        at = at + 1
+    return whole

@@ -1,4 +1,4 @@
-"""The command line: pretrain a model on a text, finetune it on questions, evaluate its answers.
+"""The command line: pretrain a model on a text, finetune it on questions, evaluate its answers, ask it one.
 
 python src/run.py pretrain vanilla wiki.txt --writing_params_path vanilla.pretrain.params
 python src/run.py --help
@@ -7,6 +7,7 @@ python src/run.py --help
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from console import Parser, UserError, first_one_speaks, number, run_reporting_errors
@@ -16,6 +17,7 @@ NEEDED_FLAGS = {
     "pretrain": ("writing_params_path",),
     "finetune": ("writing_params_path", "finetune_corpus_path"),
     "evaluate": ("reading_params_path", "eval_corpus_path", "outputs_path"),
+    "ask": ("reading_params_path",),
 }
 
 
@@ -34,18 +36,23 @@ def parse_arguments() -> Namespace:
     """The command line. A flag that is None leaves the choice to the recipe or the machine."""
     handout = RECIPES["handout"]
     rate = number(float, 1e-12)
-    parser = Parser(description="Pretrain a model on a text, finetune it on questions, evaluate its answers.", allow_abbrev=False)
+    parser = Parser(
+        description="Pretrain a model on a text, finetune it on questions, evaluate its answers, ask it one.", allow_abbrev=False
+    )
     parser.add_argument("function", choices=NEEDED_FLAGS, help="what to do")
     parser.add_argument("variant", choices=VARIANTS, help="which model")
     parser.add_argument("pretrain_corpus_path", help="text, a document a line; the vocabulary always comes from here")
+    parser.add_argument("question", nargs="?", help="what to ask")
     parser.add_argument("--bottleneck_dim", type=number(int, 1), default=32, help="latents of the perceiver (default 32)")
 
     files = parser.add_argument_group("files")
     files.add_argument("--reading_params_path", help="parameters to start from")
     files.add_argument("--writing_params_path", help="where the trained parameters go")
     files.add_argument("--finetune_corpus_path", help="questions and places, a tab between them; pretrain mixes them in, where given")
-    files.add_argument("--eval_corpus_path", help="questions to answer, with places or without")
+    files.add_argument("--eval_corpus_path", help="questions to answer, with places or without; ask: those to know its certainty by")
     files.add_argument("--outputs_path", help="where the predictions go, a line each")
+    files.add_argument("--details_path", help="where evaluate tells how sure it is of each answer, JSON lines")
+    files.add_argument("--report_path", help="where it makes a page of that, HTML")
     unknown = "what to do with characters of the questions to answer that the corpus lacks: stop (default), or skip them"
     files.add_argument("--unknown", choices=("stop", "skip"), default="stop", help=unknown)
     files.add_argument("--tb_expt_name", default="run", help="begins the name of the TensorBoard folder (default run)")
@@ -66,7 +73,7 @@ def parse_arguments() -> Namespace:
     machine.add_argument("--plain", action="store_true", help="train without threads, CUDA graphs and bfloat16")
     machine.add_argument("--deterministic", action="store_true", help="on a GPU: the same bits each time, slower; a CPU gives them anyway")
 
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()  # the question may come last
     check_arguments(args)
     return args
 
@@ -76,8 +83,16 @@ def check_arguments(args: Namespace) -> None:
     for flag in NEEDED_FLAGS[args.function]:
         if getattr(args, flag) is None:
             raise UserError(f"{args.function} needs --{flag}")
+    if (args.function == "ask") != (args.question is not None):
+        raise UserError("ask needs a question, in quotes" if args.question is None else f"{args.function} takes no {args.question!r}")
     data = (args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path)
-    output = Path(args.outputs_path if args.function == "evaluate" else args.writing_params_path)
+    for path in (args.writing_params_path, args.outputs_path, args.details_path, args.report_path):
+        if path is not None:
+            check_output(Path(path), data)
+
+
+def check_output(output: Path, data: Sequence[str | None]) -> None:
+    """Raise UserError where a file can't or should not be written."""
     if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
         raise UserError(f"can't write {output}: its folder must exist and be writable")
     if output.exists() and (not output.is_file() or any(path and Path(path).exists() and output.samefile(path) for path in data)):

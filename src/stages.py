@@ -1,4 +1,4 @@
-"""The stages of a run: pretrain a model on a text, finetune it on questions, evaluate its answers.
+"""The stages of a run: pretrain a model on a text, finetune it on questions, evaluate its answers, or ask it one.
 
 `args` is the command line, as run.py reads it.
 """
@@ -6,30 +6,26 @@
 import os
 import platform
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
 from torch.utils.data import ConcatDataset, Dataset
-from tqdm import tqdm
 
 import processes
 from checkpoint import load_params, save_params
 from console import UserError, blaming
-from curves import Curves
-from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, encode, unknown_characters
-from decoding import answer
-from files import announce_if_bundled, file_sha256, read_questions, read_text, sha256, write_card, written_whole
+from curves import Curves, open_curves
+from dataset import CharCorruptionDataset, NameDataset
+from evaluation import prepare_asking, prepare_evaluation
+from files import announce_if_bundled, file_sha256, read_text, sha256, write_card
 from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe, choose_recipe
 from resume import Checkpoints, train_resumably
 from trainer import Trainer, TrainerConfig, pick_device
-from utils import evaluate_places, set_seed
-
-ANSWER_LENGTH = 32  # characters decoded for an answer, at most
-EVALUATION_BATCH = 64  # questions answered at a time: on two cores, more are slower
+from utils import set_seed
 
 
 def run(args: Namespace) -> None:
@@ -50,11 +46,9 @@ def run(args: Namespace) -> None:
         print(f"number of parameters: {sum(p.numel() for p in model.parameters())}")
         if args.reading_params_path is not None:
             load_params(model, args.reading_params_path, vocabulary_sha256(corpus))
-        data = read_questions_to_answer(args, model, corpus) if args.function == "evaluate" else read_training_data(args, corpus)
-    if args.function == "evaluate":
-        evaluate(args, recipe, model.to(device), corpus, data)
-    else:
-        train(args, recipe, model, corpus, data)
+        prepare = {"evaluate": prepare_evaluation, "ask": prepare_asking}.get(args.function, prepare_training)
+        work = prepare(args, recipe, model.to(device), corpus)
+    work()
 
 
 def make_model(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> GPT:
@@ -82,6 +76,11 @@ def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> Concat
         with blaming(args.finetune_corpus_path):
             datasets.append(NameDataset(corpus, questions, whole=pretraining))
     return ConcatDataset(datasets)
+
+
+def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
+    """Read what there is to learn; to be called, to learn it."""
+    return partial(train, args, recipe, model, corpus, read_training_data(args, corpus))
 
 
 def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, dataset: ConcatDataset) -> None:
@@ -162,72 +161,6 @@ def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents
         plain=args.plain,
         writer=writer,
     )
-
-
-def read_questions_to_answer(args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> list[str]:
-    """The questions of the evaluation file. Raises UserError where the model can't be asked one of them."""
-    questions, _ = read_questions(args.eval_corpus_path)
-    with blaming(args.eval_corpus_path):
-        questions = known_characters(questions, corpus, skip=args.unknown == "skip")
-        for line, question in enumerate(questions, start=1):
-            if len(question) + 1 >= model.get_block_size():
-                raise UserError(f"line {line}: a question of {len(question)} characters leaves no room to answer it")
-    return questions
-
-
-def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str]) -> None:
-    """Answer the questions, write the answers, and score them where the file has places."""
-    predictions = answer_questions(model, corpus, questions)
-    if processes.rank() > 0:
-        return
-    with written_whole(args.outputs_path) as temporary:
-        temporary.write_text("".join(p.replace("\n", " ") + "\n" for p in predictions), encoding="utf-8", newline="\n")
-
-    total, correct = evaluate_places(args.eval_corpus_path, predictions)
-    if not total:
-        print("No gold birth places provided; returning (0,0)")
-        print(f"Predictions written to {args.outputs_path}; no targets provided")
-        return
-    print(f"Correct: {correct} out of {total}: {100 * correct / total}%")
-    with open_curves(args, recipe) as writer:
-        writer.add_scalar(f"accuracy/{Path(args.outputs_path).stem}", correct / total, 0)
-
-
-def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, skip: bool) -> list[str]:
-    """The questions without the characters that the corpus lacks. Raises UserError with all of these unless `skip`."""
-    unknown = {line: unknown_characters(question, corpus.stoi) for line, question in enumerate(questions, start=1)}
-    listed = [f"line {line} {characters!r}" for line, characters in unknown.items() if characters]
-    if listed and not skip:
-        most = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more lines" if len(listed) > 20 else "")
-        raise UserError(f"characters that the pretraining corpus lacks: {most}: mend these, or leave them out with --unknown skip")
-    kept = [question.translate(str.maketrans("", "", unknown[line])) for line, question in enumerate(questions, start=1)]
-    if listed:
-        n_characters = sum(map(len, questions)) - sum(map(len, kept))
-        print(f"{n_characters} characters that the pretraining corpus lacks are left out, in {len(listed)} questions.")
-    return kept
-
-
-def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], silent: bool = False) -> list[str]:
-    """What the model says to each question: up to 32 likeliest characters after the MASK, until the next one."""
-    prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
-    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # batches of like lengths
-    mine = order[processes.rank() :: processes.count()]
-    answers: dict[int, str] = {}
-    with tqdm(total=len(mine), unit="q", dynamic_ncols=True, disable=silent or processes.rank() > 0) as bar:
-        for first in range(0, len(mine), EVALUATION_BATCH):
-            numbers = mine[first : first + EVALUATION_BATCH]
-            found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=corpus.stoi[MASK_CHAR])
-            answers |= {number: "".join(corpus.itos[index] for index in indices) for number, indices in zip(numbers, found, strict=True)}
-            bar.update(len(numbers))
-    for theirs in processes.gathered(answers):
-        answers |= theirs
-    return [answers[number] for number in range(len(prompts))]
-
-
-def open_curves(args: Namespace, recipe: Recipe, first_step: int | None = None) -> Curves:
-    """The run's TensorBoard folder in expt/, as the handouts name it."""
-    run = f"{args.tb_expt_name}_{args.variant}_{args.bottleneck_dim}_pt_lr_{recipe.pretrain_lr:f}_ft_lr_{recipe.finetune_lr:f}"
-    return Curves(Path("expt", args.function, run) if processes.rank() == 0 else None, first_step)
 
 
 def vocabulary_sha256(corpus: CharCorruptionDataset) -> str:

@@ -68,7 +68,8 @@ def model_that_answers(path: Path, variant: str, text: Path) -> Callable[[Sequen
     """What answers questions with these parameters. Raises UserError where they are another variant's, or another text's."""
     from checkpoint import load_model  # brings PyTorch
     from dataset import CharCorruptionDataset
-    from stages import answer_questions, vocabulary_sha256
+    from evaluation import answer_questions
+    from stages import vocabulary_sha256
 
     corpus = CharCorruptionDataset.from_file(text, block_size=128)
     model = load_model(path, vocabulary_sha256(corpus))

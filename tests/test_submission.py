@@ -11,10 +11,10 @@ import torch
 
 import reproduce
 from dataset import CharCorruptionDataset
+from evaluation import answer_questions
 from files import read_questions
 from handout import PARTS, commands, find_edition
 from model import GPT, GPTConfig, variant_flags
-from stages import answer_questions
 
 ROOT = Path(__file__).parents[1]
 VANILLA = {*PARTS["nopretrain"], *PARTS["vanilla"]}

@@ -1,0 +1,90 @@
+"""What confidence is worth: how often answers of some confidence are right. `sure` holds probabilities, `right` what came of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Bin(NamedTuple):
+    """Answers of like confidence."""
+
+    confidence: float  # their mean
+    accuracy: float
+    count: int
+
+
+def reliability(sure: Sequence[float], right: Sequence[bool], n_bins: int = 10) -> list[Bin]:
+    """The answers in bins of equal width between 0 and 1, empty ones left out (Guo et al. 2017, section 2)."""
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(n_bins)]
+    for confidence, is_right in zip(sure, right, strict=True):
+        bins[min(int(confidence * n_bins), n_bins - 1)].append((confidence, is_right))
+    return [Bin(sum(c for c, _ in some) / len(some), sum(r for _, r in some) / len(some), len(some)) for some in bins if some]
+
+
+def calibration_error(sure: Sequence[float], right: Sequence[bool], n_bins: int = 10) -> float:
+    """The expected calibration error: the mean distance of confidence and accuracy over these bins (Guo et al. 2017, equation 3)."""
+    bins = reliability(sure, right, n_bins)
+    return sum(some.count * abs(some.confidence - some.accuracy) for some in bins) / max(1, len(sure))
+
+
+def auroc(sure: Sequence[float], right: Sequence[bool]) -> float | None:
+    """The chance that a right answer is surer than a wrong one, ties counting half; None without both."""
+    ranked = sorted(zip(sure, right, strict=True))
+    n_right = sum(right)
+    n_wrong = len(ranked) - n_right
+    if not n_right or not n_wrong:
+        return None
+    won, below, first = 0.0, 0, 0
+    while first < len(ranked):
+        last = first
+        while last < len(ranked) and ranked[last][0] == ranked[first][0]:
+            last += 1
+        tied_right = sum(is_right for _, is_right in ranked[first:last])
+        tied_wrong = last - first - tied_right
+        won += tied_right * (below + tied_wrong / 2)
+        below += tied_wrong
+        first = last
+    return won / (n_right * n_wrong)
+
+
+def risk_coverage(sure: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float]]:
+    """(coverage, risk): the share of the surest answers that is given, and the share of these that is wrong.
+
+    El-Yaniv & Wiener 2010, section 2.
+    """
+    ranked = [is_right for _, is_right in sorted(zip(sure, right, strict=True), key=lambda pair: -pair[0])]
+    points, wrong = [], 0
+    for given, is_right in enumerate(ranked, start=1):
+        wrong += not is_right
+        points.append((given / len(ranked), wrong / given))
+    return points
+
+
+class Threshold(NamedTuple):
+    """A confidence, and what came of answers at least so sure, and of the others: how many there were, how many right."""
+
+    confidence: float
+    given: int
+    given_right: int
+    kept: int
+    kept_right: int
+
+
+def fit_threshold(sure: Sequence[float], right: Sequence[bool]) -> Threshold | None:
+    """The confidence that tells right from wrong answers best: most are right above it, or wrong below. None without answers.
+
+    Of equally good ones the highest, which gives fewest answers.
+    """
+    ranked = sorted(zip(sure, right, strict=True), reverse=True)
+    best, best_score = None, -1
+    n_right = sum(right)
+    given_right = 0
+    candidates = [(0, float("inf"))] + [(n, ranked[n - 1][0]) for n in range(1, len(ranked) + 1)]
+    for given, confidence in candidates:
+        given_right += ranked[given - 1][1] if given else 0
+        if given < len(ranked) and given and ranked[given][0] == confidence:
+            continue  # those as sure are given too
+        wrong_kept = len(ranked) - given - (n_right - given_right)
+        if given_right + wrong_kept > best_score:
+            best_score = given_right + wrong_kept
+            best = Threshold(confidence, given, given_right, len(ranked) - given, n_right - given_right)
+    return best if ranked else None

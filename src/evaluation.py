@@ -1,0 +1,182 @@
+"""Asking a model: a file of questions, scored and written, or a single one, with how sure the answers are."""
+
+import math
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from tqdm import tqdm
+
+import processes
+from calibration import Threshold, auroc, calibration_error, fit_threshold, reliability, risk_coverage
+from console import UserError, blaming
+from curves import Curves, open_curves
+from dataset import MASK_CHAR, CharCorruptionDataset, encode, unknown_characters
+from decoding import answer
+from files import read_questions, written_whole
+from model import GPT
+from page import read_taught, write_page
+from recall import REACHES, Record, make_records, write_records
+from recipes import Recipe
+from utils import evaluate_places
+
+ANSWER_LENGTH = 32  # characters decoded for an answer, at most
+EVALUATION_BATCH = 64  # questions answered at a time: on two cores, more are slower
+
+
+# ---------------------------------------------------------------- a file of questions
+
+
+class Table(NamedTuple):
+    """What evaluate reads."""
+
+    questions: list[str]
+    places: list[str] | None
+    taught: list[tuple[str, str]]  # people and places of the finetuning table, for the page
+
+
+def prepare_evaluation(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
+    """Read the questions; to be called, to answer them."""
+    questions, places = read_questions(args.eval_corpus_path)
+    with blaming(args.eval_corpus_path):
+        questions = check_questions(questions, model, corpus, args.unknown)
+    return partial(evaluate, args, recipe, model, corpus, Table(questions, places, read_taught(args.finetune_corpus_path)))
+
+
+def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, table: Table) -> None:
+    """Answer the questions, write the answers and what is asked for beside them, and score them where there are places."""
+    predictions = answer_questions(model, corpus, table.questions)
+    if processes.rank() > 0:
+        return
+    with written_whole(args.outputs_path) as temporary:
+        temporary.write_text("".join(p.replace("\n", " ") + "\n" for p in predictions), encoding="utf-8", newline="\n")
+    name = Path(args.outputs_path).stem
+    records = []
+    if args.details_path or args.report_path:
+        records = make_records(model, corpus, table.questions, table.places, predictions)
+    if args.details_path:
+        write_records(args.details_path, records)
+    if args.report_path:
+        write_page(args.report_path, {name: records}, table.taught)
+
+    total, correct = evaluate_places(args.eval_corpus_path, predictions)
+    if not total:
+        print("No gold birth places provided; returning (0,0)")
+        print(f"Predictions written to {args.outputs_path}; no targets provided")
+        return
+    print(f"Correct: {correct} out of {total}: {100 * correct / total}%")
+    with open_curves(args, recipe) as writer:
+        writer.add_scalar(f"accuracy/{name}", correct / total, 0)
+        if records:
+            show_recall(writer, records)
+
+
+def show_recall(writer: Curves, records: Sequence[Record]) -> None:
+    """What the page shows, in TensorBoard: shares and confidences as steps of a hundred."""
+    sure, right = [math.exp(record.log_probability) for record in records], [bool(record.right) for record in records]
+    for reach in REACHES:
+        some = [record.right for record in records if record.reach == reach]
+        if some:
+            writer.add_scalar(f"accuracy where the text names the place/{reach}", sum(some) / len(some), 0)
+    writer.add_scalar("confidence/calibration error", calibration_error(sure, right), 0)
+    if (area := auroc(sure, right)) is not None:
+        writer.add_scalar("confidence/AUROC", area, 0)
+    for some in reliability(sure, right):
+        writer.add_scalar("confidence/accuracy by confidence", some.accuracy, round(100 * some.confidence))
+    for coverage, risk in risk_coverage(sure, right):
+        writer.add_scalar("confidence/risk by coverage", risk, round(100 * coverage))
+    writer.add("pr_curve", "confidence/right by threshold", torch.tensor(right), torch.tensor(sure), 0)
+
+
+# ---------------------------------------------------------------- a single question
+
+
+def prepare_asking(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
+    """Look at the question; to be called, to ask it."""
+    (question,) = check_questions([args.question], model, corpus, args.unknown)
+    return partial(ask, args, model, corpus, question)
+
+
+def ask(args: Namespace, model: GPT, corpus: CharCorruptionDataset, question: str) -> None:
+    """Print what the model says, how sure it is, and whether answers as sure as that are right."""
+    (record,) = make_records(model, corpus, [question], None, answer_questions(model, corpus, [question], silent=True))
+    for said, score in [(record.prediction, record.log_probability), *record.runners_up]:
+        print(f"{math.exp(score):7.1%}  {said}")
+    print(verdict(record, *measure_certainty(args, model, corpus)))
+
+
+def measure_certainty(args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> tuple[str, Threshold | None]:
+    """The certainty above which most answers are right: from the questions at --eval_corpus_path, or birth_dev.tsv beside the text."""
+    path = args.eval_corpus_path or Path(args.pretrain_corpus_path).with_name("birth_dev.tsv")
+    if args.eval_corpus_path is None and not Path(path).exists():
+        return str(path), None
+    questions, places = read_questions(path)
+    if places is None:
+        raise UserError(f"{path} has no places: to judge its certainty by, it needs some")
+    with blaming(path):
+        questions = check_questions(questions, model, corpus, args.unknown)
+    predictions = answer_questions(model, corpus, questions)
+    records = make_records(model, corpus, questions, places, predictions, n_runners_up=0)
+    return str(path), fit_threshold([math.exp(record.log_probability) for record in records], [bool(r.right) for r in records])
+
+
+def verdict(record: Record, path: str, threshold: Threshold | None) -> str:
+    """Whether an answer was probably recalled or invented, by what came of answers as sure to the questions at `path`."""
+    if not record.person_in_text:
+        return f"Invented: the text never names {record.person}."
+    if threshold is None:
+        return f"Recalled or invented? There is no {path} to tell by: give --eval_corpus_path a table with places."
+    if math.exp(record.log_probability) >= threshold.confidence:
+        share = threshold.given_right / threshold.given
+        return f"Probably recalled: of the answers to {path} at least {threshold.confidence:.0%} sure, {share:.0%} are right."
+    if not threshold.given:
+        share = threshold.kept_right / threshold.kept
+        return f"Probably invented: of all its answers to {path}, {share:.0%} are right, and no certainty tells which."
+    share = threshold.kept_right / threshold.kept
+    return f"Probably invented: of the answers to {path} less than {threshold.confidence:.0%} sure, {share:.0%} are right."
+
+
+# ---------------------------------------------------------------- what both share
+
+
+def check_questions(questions: Sequence[str], model: GPT, corpus: CharCorruptionDataset, unknown: str) -> list[str]:
+    """The questions as the model can read them. Raises UserError where it can't be asked one of them."""
+    questions = known_characters(questions, corpus, skip=unknown == "skip")
+    for line, question in enumerate(questions, start=1):
+        if len(question) + 1 >= model.get_block_size():
+            raise UserError(f"line {line}: a question of {len(question)} characters leaves no room to answer it")
+    return questions
+
+
+def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, skip: bool) -> list[str]:
+    """The questions without the characters that the corpus lacks. Raises UserError with all of these unless `skip`."""
+    unknown = {line: unknown_characters(question, corpus.stoi) for line, question in enumerate(questions, start=1)}
+    listed = [f"line {line} {characters!r}" for line, characters in unknown.items() if characters]
+    if listed and not skip:
+        most = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more lines" if len(listed) > 20 else "")
+        raise UserError(f"characters that the pretraining corpus lacks: {most}: mend these, or leave them out with --unknown skip")
+    kept = [question.translate(str.maketrans("", "", unknown[line])) for line, question in enumerate(questions, start=1)]
+    if listed:
+        n_characters = sum(map(len, questions)) - sum(map(len, kept))
+        print(f"{n_characters} characters that the pretraining corpus lacks are left out, in {len(listed)} questions.")
+    return kept
+
+
+def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], silent: bool = False) -> list[str]:
+    """What the model says to each question: up to 32 likeliest characters after the MASK, until the next one."""
+    prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # batches of like lengths
+    mine = order[processes.rank() :: processes.count()]
+    answers: dict[int, str] = {}
+    with tqdm(total=len(mine), unit="q", dynamic_ncols=True, disable=silent or processes.rank() > 0) as bar:
+        for first in range(0, len(mine), EVALUATION_BATCH):
+            numbers = mine[first : first + EVALUATION_BATCH]
+            found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=corpus.stoi[MASK_CHAR])
+            answers |= {number: "".join(corpus.itos[index] for index in indices) for number, indices in zip(numbers, found, strict=True)}
+            bar.update(len(numbers))
+    for theirs in processes.gathered(answers):
+        answers |= theirs
+    return [answers[number] for number in range(len(prompts))]

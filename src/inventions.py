@@ -1,0 +1,76 @@
+"""What a model makes up where it is wrong, and what that follows: places that people with like names were taught to it with."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from recall import Record
+
+LANGUAGES = {  # by endings and letters of the surname: a guess, good for groups and not for persons
+    "Slavic": r"(ov|ova|ev|eva|ski|sky|ska|ić|enko|chuk|vich)$|[čćžšđłńěř]",
+    "Nordic": r"(sen|sson|strom|qvist|gaard)$|[øåæ]",
+    "Spanish or Portuguese": r"(ez|eira|ares|ado|inho|illo)$|[ñãõ]",
+    "Italian": r"(ini|etti|elli|otti|ucci|aldi|ano|ella)$",
+    "French": r"(eau|eaux|ault|oux|ier|ard|ette|illon)$|[çêèî]",
+    "German or Dutch": r"(mann|berg|stein|bach|meyer|huber|sch|stra|ijn)$|[äöüß]|\b(von|van)\b",
+    "Arabic, Persian or Turkish": r"\b(al|bin|ibn|abd|abu)\b|(zadeh|oğlu|pour)$|[ışğ]",
+    "South Asian": r"(singh|kumar|sharma|gupta|reddy|murthy|rao|khan)$",
+    "East Asian": r"^(kim|lee|park|li|wang|zhang|chen|liu|nguyen|tanaka|suzuki|yamamoto|sato)$|(moto|mura|gawa|shima)$",
+    "English": r"(son|ton|ley|ford|smith|wood|field|worth|ham|well)$",
+}
+
+
+def surname(person: str) -> str:
+    """The last word of a name."""
+    return person.split(" ")[-1]
+
+
+def language(person: str) -> str:
+    """A guess at the language that the surname comes from."""
+    return next((name for name, pattern in LANGUAGES.items() if re.search(pattern, surname(person).lower())), "none told")
+
+
+FEATURES: dict[str, Callable[[str], str]] = {
+    "the same surname": surname,
+    "the same first name": lambda person: person.split(" ")[0],
+    "a name with the same first two letters": lambda person: person[:2],
+    "a surname with the same first three letters": lambda person: surname(person)[:3],
+    "a surname of the same language (guessed)": language,
+}
+
+
+class Follows(NamedTuple):
+    """How often an invention is a place that was taught of somebody with the feature, and how often another's would be."""
+
+    feature: str
+    share: float
+    by_chance: float  # were the same inventions dealt out to the same people at random
+
+
+def inventions(records: Sequence[Record]) -> list[Record]:
+    """The wrong answers."""
+    return [record for record in records if record.right is False]
+
+
+def most_frequent(records: Sequence[Record], taught: Sequence[tuple[str, str]], n: int = 12) -> list[tuple[str, int, int, int]]:
+    """The most frequent inventions: place, how often invented, how often right where it was said, how often taught."""
+    invented = Counter(record.prediction for record in inventions(records))
+    said_right = Counter(record.prediction for record in records if record.right)
+    in_teaching = Counter(place for _, place in taught)
+    return [(place, count, said_right[place], in_teaching[place]) for place, count in invented.most_common(n)]
+
+
+def what_they_follow(records: Sequence[Record], taught: Sequence[tuple[str, str]]) -> list[Follows]:
+    """For each feature, over all wrong answers; `taught` are the people and places of finetuning."""
+    wrong = inventions(records)
+    found = []
+    for name, feature in FEATURES.items():
+        places = defaultdict(set)
+        for person, place in taught:
+            places[feature(person)].add(place)
+        own = sum(record.prediction in places[feature(record.person)] for record in wrong)
+        said = Counter(record.prediction for record in wrong)
+        dealt = sum(count for record in wrong for place, count in said.items() if place in places[feature(record.person)])
+        found.append(Follows(name, own / max(1, len(wrong)), dealt / max(1, len(wrong) ** 2)))
+    return found

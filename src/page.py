@@ -1,0 +1,342 @@
+"""A page of what models know and what they make up: one HTML file that needs nothing else.
+
+    python src/page.py report.html vanilla.jsonl perceiver.jsonl [--finetune_corpus_path birth_places_train.tsv]
+
+Each run is a file of records that `evaluate ... --details_path` has written.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from calibration import auroc, calibration_error, fit_threshold, reliability, risk_coverage
+from console import Parser, blaming, run_reporting_errors
+from files import read_text, split_pair, split_rows, written_whole
+from inventions import inventions, most_frequent, what_they_follow
+from recall import REACHES, Record, person_of, read_records
+
+Runs = Mapping[str, Sequence[Record]]
+Taught = Sequence[tuple[str, str]]  # people and places
+REACH_MEANS = {
+    "within reach": "the person's line names the place within its first 112 characters, which pretraining shows",
+    "beyond": "it names the place behind these",
+    "never named": "it does not name the place",
+    "person absent": "the text does not name the person",
+}
+WIDTH, HEIGHT, MARGIN, PADDING = 330, 230, 58, 24  # of a chart: left and below stand the labels, right and above nothing
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1c2024; --soft: #5b636b; --line: #d5dae0; --paper: #ffffff; --shade: #f3f5f7;
+  --run0: #0b62c4; --run1: #b3480b; --run2: #0a7a55; --run3: #8a3fb0; --run4: #a3324e; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --soft: #a3abb3; --line: #3a4148; --paper: #15181b; --shade: #1f2428;
+  --run0: #6db1ff; --run1: #ff9d5c; --run2: #4fd1a1; --run3: #d09bf0; --run4: #ff8da6; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 68rem; padding: 1.5rem 1rem 4rem; font: 16px/1.5 system-ui, sans-serif; color: var(--ink);
+  background: var(--paper); }
+h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.2rem; margin-top: 2.5rem; } h3 { font-size: 1rem; margin: 1rem 0 .3rem; }
+p, figcaption { max-width: 46rem; } figcaption, .soft { color: var(--soft); font-size: .9rem; }
+.wide { overflow-x: auto; } .runs { display: flex; flex-wrap: wrap; gap: 1rem 2rem; } figure { margin: 0; max-width: 100%; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; } th, td { padding: .3rem .7rem; text-align: left;
+  border-bottom: 1px solid var(--line); vertical-align: top; } th { font-weight: 600; } td.n, th.n { text-align: right;
+  white-space: nowrap; }
+caption { text-align: left; color: var(--soft); font-size: .9rem; padding: .3rem 0; caption-side: bottom; }
+.bar, .track { display: block; height: .6rem; border-radius: 2px; } .track { background: var(--shade); width: 7rem; margin-top: .45rem; }
+svg { max-width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
+.axis { stroke: var(--soft); fill: none; } .grid { stroke: var(--line); fill: none; }
+.run0 { --run: var(--run0); } .run1 { --run: var(--run1); } .run2 { --run: var(--run2); } .run3 { --run: var(--run3); }
+.run4 { --run: var(--run4); } .bar { background: var(--run); } .curve { stroke: var(--run); fill: none; stroke-width: 2; }
+.dot { fill: var(--run); } .key { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px; background: var(--run); }
+form { display: flex; flex-wrap: wrap; gap: .6rem 1rem; margin: 1rem 0; } label { display: flex; flex-direction: column; font-size: .9rem; }
+input, select { font: inherit; padding: .3rem .5rem; color: inherit; background: var(--shade); border: 1px solid var(--line);
+  border-radius: 4px; max-width: 100%; }
+:focus-visible { outline: 2px solid var(--run0); } .right { color: var(--run2); } .wrong { color: var(--run1); }
+"""
+
+SCRIPT = """
+const rows = JSON.parse(document.getElementById('people').textContent);
+const form = document.querySelector('form'), body = document.querySelector('#table tbody'), count = document.getElementById('count');
+const cell = (row, text, kind) => { const td = row.insertCell(); td.textContent = text; if (kind) td.className = kind; };
+function show() {
+  const wanted = new FormData(form), text = wanted.get('text').toLowerCase();
+  const fits = (name, value) => !wanted.get(name) || String(value) === wanted.get(name);
+  const found = rows.filter(r => fits('run', r[0]) && fits('reach', r[4]) && fits('right', r[5])
+    && [r[1], r[2], r[3]].join(' ').toLowerCase().includes(text));
+  body.replaceChildren();
+  for (const r of found.slice(0, 1000)) {
+    const row = body.insertRow();
+    cell(row, r[0]); cell(row, r[1]); cell(row, r[2], r[5] === null ? '' : r[5] ? 'right' : 'wrong');
+    cell(row, r[5] === null ? '' : r[5] ? 'right' : 'wrong'); cell(row, r[3] ?? ''); cell(row, (100 * r[6]).toFixed(1) + '%', 'n');
+    cell(row, r[7]); cell(row, r[4] ?? '');
+  }
+  count.textContent = found.length + ' of ' + rows.length + ' answers' + (found.length > 1000 ? ', the first 1000 shown' : '');
+}
+form.addEventListener('input', show); form.addEventListener('submit', event => event.preventDefault()); show();
+"""
+
+
+def make_page(runs: Runs, taught: Taught) -> str:
+    """The page of some runs, whose records may come without places; `taught` may be empty."""
+    graded = {name: records for name, records in runs.items() if records and all(r.right is not None for r in records)}
+    sections = [summary(runs, graded)]
+    if graded:
+        sections += [by_reach(graded), reliability_charts(graded), risk_chart(graded), inventions_tables(graded, taught)]
+    sections.append(people_table(runs))
+    people = [row for name, records in runs.items() for row in table_rows(name, records)]
+    data = json.dumps(people, ensure_ascii=False).replace("<", "\\u003c")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>What it knows, and what it makes up</title>
+<link rel="icon" href="data:,">
+<style>{STYLE}</style>
+</head>
+<body>
+<h1>What it knows, and what it makes up</h1>
+{"".join(sections)}
+<script type="application/json" id="people">{data}</script>
+<script>{SCRIPT}</script>
+</body>
+</html>
+"""
+
+
+# ---------------------------------------------------------------- sections
+
+
+def summary(runs: Runs, graded: Runs) -> str:
+    """A line for each run, and where each parts what it knows from what it makes up."""
+    rows, lines = [], []
+    for number, (name, records) in enumerate(runs.items()):
+        key = f'<span class="key run{number % 5}"></span> {escape(name)}'
+        if name not in graded:
+            rows.append([key, str(len(records)), "no places given", "–", "–"])
+            continue
+        sure, right = confidences(records), rights(records)
+        area = auroc(sure, right)
+        figures = [share(sum(right), len(right)), f"{calibration_error(sure, right):.3f}", "–" if area is None else f"{area:.3f}"]
+        rows.append([key, str(len(records)), *figures])
+        lines.append(f"<li>{key}: {escape(threshold_told(sure, right))}</li>")
+    return (
+        "<p>Each answer comes with the probability that the model gives to it. What that is worth is measured here on "
+        "people whose birth place is known.</p>"
+        + table(["run", "asked", "right", "calibration error", "AUROC"], rows, {1, 2, 3, 4}, {0})
+        + f"<ul>{''.join(lines)}</ul>"
+        + '<p class="soft">Calibration error: the mean distance between confidence and the share that is right, in ten bins. AUROC: the '
+        "chance that a right answer is surer than a wrong one; 0.5 tells nothing. The line is drawn where it parts right from wrong "
+        "answers best.</p>"
+    )
+
+
+def threshold_told(sure: Sequence[float], right: Sequence[bool]) -> str:
+    """Where confidence parts right from wrong answers, in words."""
+    threshold = fit_threshold(sure, right)
+    if threshold is None or not threshold.given:
+        return "no confidence tells: at any, most are wrong"
+    right_there = share(threshold.given_right, threshold.given)
+    given = f"of the {threshold.given} answers at least {threshold.confidence:.0%} sure {right_there} are right"
+    return given + (f", of the {threshold.kept} others {share(threshold.kept_right, threshold.kept)}" if threshold.kept else "")
+
+
+def by_reach(graded: Runs) -> str:
+    """Accuracy by where the text names the place."""
+    rows = []
+    for kind in REACHES:
+        for number, (name, records) in enumerate(graded.items()):
+            some = [record.right for record in records if record.reach == kind]
+            bar = f'<span class="track"><span class="bar" style="width:{percent(sum(some), len(some)):.1f}%"></span></span>'
+            told = share(sum(some), len(some)) if some else "–"
+            rows.append([kind, name, told, f"{sum(some)} of {len(some)}", f'<span class="run{number % 5}">{bar}</span>'])
+    meaning = "".join(f"<li>{kind}: {means}</li>" for kind, means in REACH_MEANS.items())
+    return (
+        "<h2>Could it know?</h2><p>What is right where the text does not tell the place was guessed.</p>"
+        + table(["the text names the place", "run", "right", "people", ""], rows, {2, 3}, {4})
+        + f'<ul class="soft">{meaning}</ul>'
+    )
+
+
+def reliability_charts(graded: Runs) -> str:
+    """Confidence against accuracy, a chart for each run."""
+    figures = []
+    for number, (name, records) in enumerate(graded.items()):
+        bins = reliability(confidences(records), rights(records))
+        x, y = axes()
+        points = " ".join(f"{x(b.confidence):.1f},{y(b.accuracy):.1f}" for b in bins)
+        most = max(b.count for b in bins)
+        dots = "".join(
+            f'<circle class="dot" cx="{x(b.confidence):.1f}" cy="{y(b.accuracy):.1f}" r="{2 + 6 * math.sqrt(b.count / most):.1f}">'
+            f"<title>{b.count} answers, {b.confidence:.0%} sure, {b.accuracy:.0%} right</title></circle>"
+            for b in bins
+        )
+        told = "; ".join(f"{b.confidence:.0%} sure: {b.accuracy:.0%} right of {b.count}" for b in bins)
+        drawn = f'<path class="grid" d="M{x(0)},{y(0)} L{x(1)},{y(1)}"/><polyline class="curve" points="{points}"/>{dots}'
+        figures.append(chart(f"Reliability of {name}. {told}", drawn, "confidence", "right", number, name))
+    return (
+        "<h2>Does its confidence mean anything?</h2><p>On the straight line, of answers given with 80% confidence 80% are right; below it, "
+        f'the model is surer than it should be. Larger dots are more answers.</p><div class="runs">{"".join(figures)}</div>'
+    )
+
+
+def risk_chart(graded: Runs) -> str:
+    """What is wrong among the surest answers."""
+    x, y = axes()
+    curves, told = [], []
+    for number, (name, records) in enumerate(graded.items()):
+        curve = risk_coverage(confidences(records), rights(records))
+        points = " ".join(f"{x(coverage):.1f},{y(risk):.1f}" for coverage, risk in curve)
+        curves.append(f'<polyline class="curve run{number % 5}" points="{points}"><title>{escape(name)}</title></polyline>')
+        at = {goal: curve[max(0, math.ceil(goal * len(curve)) - 1)][1] for goal in (0.25, 0.5, 0.75, 1.0)}
+        told.append([escape(name), *(f"{risk:.0%}" for risk in at.values())])
+    alternative = "; ".join(f"{row[0]}: {', '.join(row[1:])} wrong" for row in told)
+    figure = chart(f"Risk by coverage. Of the surest 25%, 50%, 75% and 100%: {alternative}", "".join(curves), "answered", "wrong", 0, "")
+    head = ["wrong among", "the surest 25%", "50%", "75%", "all"]
+    return (
+        "<h2>What if it answers only where it is sure?</h2><p>Whoever lets it be silent below some confidence gets fewer answers, and "
+        f'fewer wrong ones.</p><div class="runs">{figure}<div>{table(head, told, {1, 2, 3, 4}, {0})}</div></div>'
+    )
+
+
+def inventions_tables(graded: Runs, taught: Taught) -> str:
+    """The most frequent wrong answers, and what they go by."""
+    parts = ["<h2>What does it make up, and after what?</h2>"]
+    if not taught:
+        parts.append('<p class="soft">With the finetuning table at hand (--finetune_corpus_path) this shows what inventions follow.</p>')
+    for name, records in graded.items():
+        wrong = inventions(records)
+        rows = [[place, str(made), str(right), str(said)] for place, made, right, said in most_frequent(records, taught)]
+        parts.append(f"<h3>{escape(name)}: {len(wrong)} wrong answers</h3><div class='runs'>")
+        parts.append("<div>" + table(["place", "made up", "right", "taught"], rows, {1, 2, 3}) + "</div>")
+        if taught and wrong:
+            follows = [[f.feature, f"{f.share:.0%}", f"{f.by_chance:.0%}"] for f in what_they_follow(records, taught)]
+            parts.append("<div>" + table(["the place was taught of somebody with", "share", "by chance"], follows, {1, 2}) + "</div>")
+        parts.append("</div>")
+    parts.append(
+        '<p class="soft">Taught: how many people of the finetuning table were born there. By chance: the share that the same inventions '
+        "would reach, dealt out to the same people at random.</p>"
+    )
+    return "".join(parts)
+
+
+def people_table(runs: Runs) -> str:
+    """All answers, with a filter."""
+
+    def options(names: Sequence[str], labels: Mapping[str, str] | None = None) -> str:
+        shown = "".join(f'<option value="{escape(n)}">{escape((labels or {}).get(n, n))}</option>' for n in names)
+        return f'<option value="">all</option>{shown}'
+
+    head = ["run", "person", "says", "", "place", "sure", "runners-up", "the text names the place"]
+    return f"""<h2>Everybody</h2>
+<form><label>name or place<input name="text" type="search"></label>
+<label>run<select name="run">{options(list(runs))}</select></label>
+<label>the text names the place<select name="reach">{options(REACHES)}</select></label>
+<label>answer<select name="right">{options(["true", "false"], {"true": "right", "false": "wrong"})}</select></label></form>
+<p id="count" class="soft" role="status"></p>
+<div class="wide" id="table" tabindex="0" role="region" aria-label="all answers">{table(head, [], {5}, wide=False)}</div>
+"""
+
+
+def table_rows(name: str, records: Sequence[Record]) -> list[list[object]]:
+    """A run's records as the script reads them."""
+    return [
+        [
+            name,
+            record.person,
+            record.prediction,
+            record.place,
+            record.reach,
+            record.right,
+            round(math.exp(record.log_probability), 4),
+            ", ".join(f"{place} {math.exp(score):.0%}" for place, score in record.runners_up[:3]),
+        ]
+        for record in records
+    ]
+
+
+# ---------------------------------------------------------------- pieces
+
+
+def confidences(records: Sequence[Record]) -> list[float]:
+    return [math.exp(record.log_probability) for record in records]
+
+
+def rights(records: Sequence[Record]) -> list[bool]:
+    return [bool(record.right) for record in records]
+
+
+def percent(part: int, whole: int) -> float:
+    return 100 * part / whole if whole else 0.0
+
+
+def share(part: int, whole: int) -> str:
+    return f"{percent(part, whole):.1f}%" if whole else "–"
+
+
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], numbers: set[int] = frozenset(), trusted: set[int] = frozenset(), wide: bool = True
+) -> str:
+    """A table; the columns `numbers` stand on the right, those `trusted` hold HTML already."""
+    kinds = [' class="n"' if column in numbers else "" for column in range(len(head))]
+    top = "".join(f'<th scope="col"{kind}>{escape(title)}</th>' for title, kind in zip(head, kinds, strict=True))
+    lines = []
+    for row in rows:
+        cells = [f"<td{kind}>{text if c in trusted else escape(text)}</td>" for c, (text, kind) in enumerate(zip(row, kinds, strict=True))]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    made = f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return f'<div class="wide">{made}</div>' if wide else made
+
+
+def axes() -> tuple[Callable[[float], float], Callable[[float], float]]:
+    """From shares to places in a chart."""
+    across, up = WIDTH - MARGIN - PADDING, HEIGHT - MARGIN - PADDING
+    return lambda value: MARGIN + value * across, lambda value: HEIGHT - MARGIN - value * up
+
+
+def chart(told: str, drawn: str, across: str, up: str, number: int, name: str) -> str:
+    """A chart of shares against shares; `told` says the same in words."""
+    x, y = axes()
+    marks = "".join(
+        f'<path class="grid" d="M{x(0)},{y(v)} H{x(1)}"/><text x="{x(0) - 6}" y="{y(v) + 4}" text-anchor="end">{v:.0%}</text>'
+        f'<text x="{x(v)}" y="{y(0) + 16}" text-anchor="middle">{v:.0%}</text>'
+        for v in (0.0, 0.5, 1.0)
+    )
+    return (
+        f'<figure class="run{number % 5}"><svg role="img" aria-label="{escape(told)}" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">'
+        f'{marks}<path class="axis" d="M{x(0)},{y(1)} V{y(0)} H{x(1)}"/>{drawn}'
+        f'<text x="{x(0.5)}" y="{HEIGHT - 14}" text-anchor="middle">{across}</text>'
+        f'<text transform="translate(14 {y(0.5)}) rotate(-90)" text-anchor="middle">{up}</text></svg>'
+        f"<figcaption>{escape(name)}</figcaption></figure>"
+    )
+
+
+def read_taught(path: str | Path | None) -> list[tuple[str, str]]:
+    """The people and places of a finetuning table; nothing without one."""
+    if path is None:
+        return []
+    with blaming(path):
+        pairs = [split_pair(row, line) for line, row in enumerate(split_rows(read_text(path)), start=1)]
+    return [(person_of(question), place) for question, place in pairs]
+
+
+def write_page(path: str | Path, runs: Runs, taught: Taught) -> None:
+    """Write the page to `path`. Raises UserError where it can't be."""
+    with written_whole(path) as temporary:
+        temporary.write_text(make_page(runs, taught), encoding="utf-8", newline="\n")
+
+
+def main() -> None:
+    parser = Parser(description="Make a page of the answers of some runs.")
+    parser.add_argument("page", type=Path, help="the HTML file to write")
+    parser.add_argument("details", type=Path, nargs="+", help="what evaluate --details_path wrote, a file for each run")
+    parser.add_argument("--finetune_corpus_path", help="the table of finetuning, to see what inventions follow")
+    args = parser.parse_args()
+    runs = {path.name.removesuffix(".jsonl"): read_records(path) for path in args.details}
+    write_page(args.page, runs, read_taught(args.finetune_corpus_path))
+    print(f"{args.page}: {len(runs)} runs, {sum(map(len, runs.values()))} answers")
+
+
+if __name__ == "__main__":
+    sys.exit(run_reporting_errors(main))

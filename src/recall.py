@@ -1,0 +1,168 @@
+"""What a model says of each person, how sure it is, and what its text said: a record for each question.
+
+From its answer alone nobody can tell whether a model recalls a place or makes one up; a record has what helps.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from console import UserError
+from dataset import MASK_CHAR, CharCorruptionDataset, encode
+from decoding import likeliest_answers
+from files import read_text, written_whole
+from model import GPT
+
+RUNNERS_UP = 4
+ROWS = 64  # questions at a time
+REACH = 112  # characters of a line that pretraining shows at most, in a block of 128
+REACHES = ("within reach", "beyond", "never named", "person absent")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A question and what came of it. Log-probabilities are natural, of the whole answer and the mark that ends it."""
+
+    question: str
+    person: str
+    prediction: str
+    log_probability: float
+    runners_up: list[tuple[str, float]]  # the likeliest other answers, with theirs
+    first_letter_entropy: float  # in nats
+    person_in_text: bool
+    place: str | None = None  # the right one, where it is known
+    place_offset: int | None = None  # where the person's line names it first
+    reach: str | None = None  # one of REACHES
+    right: bool | None = None
+
+
+def make_records(
+    model: GPT,
+    corpus: CharCorruptionDataset,
+    questions: Sequence[str],
+    places: Sequence[str] | None,
+    predictions: Sequence[str],
+    n_runners_up: int = RUNNERS_UP,
+) -> list[Record]:
+    """The records of predictions, which the model gave to questions; places are the right ones, where they are known."""
+    prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
+    said = [encode(prediction, corpus.stoi).tolist() for prediction in predictions]
+    scores = score_answers(model, prompts, said, corpus.stoi[MASK_CHAR], n_runners_up)
+    people = [person_of(question) for question in questions]
+    lines, named = lines_about(people, corpus.data)
+    records = []
+    for number, (log_probability, entropy, others) in enumerate(scores):
+        place = places[number] if places is not None else None
+        offset = offset_in(lines.get(people[number], []), place) if place is not None else None
+        texts = [("".join(corpus.itos[index] for index in answer), score) for answer, score in others]
+        record = Record(
+            question=questions[number],
+            person=people[number],
+            prediction=predictions[number],
+            log_probability=log_probability,
+            runners_up=[(text, score) for text, score in texts if text != predictions[number]][:n_runners_up],
+            first_letter_entropy=entropy,
+            person_in_text=people[number] in named,
+            place=place,
+            place_offset=offset,
+            reach=None if place is None else reach_of(place, offset, people[number] in named),
+            right=None if place is None else predictions[number] == place,
+        )
+        records.append(record)
+    return records
+
+
+# ---------------------------------------------------------------- how sure
+
+
+@torch.inference_mode()
+def score_answers(
+    model: GPT, prompts: Sequence[list[int]], answers: Sequence[list[int]], end: int, n_others: int
+) -> list[tuple[float, float, list[tuple[list[int], float]]]]:
+    """For each answer: its log-probability, the entropy at its first letter, and `n_others` likely answers, with theirs."""
+    model.eval()
+    device = next(model.parameters()).device
+    scores = []
+    for first in range(0, len(prompts), ROWS):
+        some = range(first, min(first + ROWS, len(prompts)))
+        texts = [[*prompts[n], *answers[n], end][: model.get_block_size() + 1] for n in some]
+        longest = max(map(len, texts))
+        idx = torch.tensor([text + [end] * (longest - len(text)) for text in texts], device=device)  # (B, longest)
+        log_probabilities = F.log_softmax(model(idx[:, :-1])[0].double(), dim=-1)  # (B, longest - 1, V)
+        of_next = log_probabilities.gather(2, idx[:, 1:, None])[:, :, 0]  # (B, longest - 1)
+        others: list[list[tuple[list[int], float]]] = [[] for _ in some]
+        if n_others:  # one more: the answer itself is likely among them
+            others = likeliest_answers(model, [prompts[n] for n in some], max(map(len, answers)) + 8, end, n_others + 1)
+        for row, number in enumerate(some):
+            start = len(prompts[number]) - 1  # the position that chooses the first letter
+            at_start = log_probabilities[row, start]
+            scores.append((of_next[row, start : len(texts[row]) - 1].sum().item(), -(at_start.exp() * at_start).sum().item(), others[row]))
+    return scores
+
+
+# ---------------------------------------------------------------- what the text says
+
+
+def person_of(question: str) -> str:
+    """Whom a question asks about: what stands between "Where was" and "born?"; another question as it is."""
+    return re.sub(r"^Where was (.*) born\?$", r"\1", question)
+
+
+def lines_about(people: Iterable[str], documents: Iterable[str]) -> tuple[dict[str, list[str]], set[str]]:
+    """The documents that begin with a person's name and ". ", by person; and the people named anywhere."""
+    wanted = set(people)
+    longest = max(map(len, wanted), default=0)
+    lines: dict[str, list[str]] = {}
+    for document in documents:
+        end = document.find(". ")
+        while 0 <= end <= longest:  # a name may have dots of its own
+            if document[:end] in wanted:
+                lines.setdefault(document[:end], []).append(document)
+            end = document.find(". ", end + 1)
+    elsewhere, named = wanted - lines.keys(), set(lines)
+    if elsewhere:
+        for document in documents:
+            named |= {person for person in elsewhere - named if person in document}
+    return lines, named
+
+
+def offset_in(lines: Sequence[str], place: str) -> int | None:
+    """Where the lines name a place first, in characters from their beginning."""
+    return min((line.find(place) for line in lines if place in line), default=None)
+
+
+def reach_of(place: str, offset: int | None, named: bool) -> str:
+    """Whether pretraining can have shown a place, as one of REACHES."""
+    if not named:
+        return "person absent"
+    if offset is None:
+        return "never named"
+    return "within reach" if offset + len(place) <= REACH else "beyond"
+
+
+# ---------------------------------------------------------------- on disk
+
+
+def write_records(path: str | Path, records: Iterable[Record]) -> None:
+    """Write a line of JSON for each record."""
+    with written_whole(path) as temporary:
+        text = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """What `write_records` wrote. Raises UserError where the file holds anything else."""
+    records = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        try:
+            record = Record(**json.loads(line))
+            record.person + record.prediction, record.log_probability + record.first_letter_entropy  # of these types
+        except (TypeError, ValueError):
+            raise UserError(f"{path}, line {number}: no record of an answer: write the file with evaluate --details_path") from None
+        records.append(record)
+    return records
