@@ -17,7 +17,7 @@ test: .venv/development
 	$(BIN)/python -m pytest
 
 soak: .venv/development
-	$(BIN)/python -m pytest --soak -q -s tests/test_faults.py tests/test_hostile.py
+	$(BIN)/python -m pytest --soak -q -s tests/test_faults.py tests/test_hostile.py tests/test_autograder.py
 
 lint: .venv/development
 	$(BIN)/ruff check .

@@ -5,18 +5,19 @@
 It holds the grader, the project's code, the data that submissions are asked about and, where given, the answers.
 """
 
+import json
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-from grade import read_answers
+from grade import read_answers, unfinished
 
 from console import Parser, UserError, run_reporting_errors
 from files import announce_if_bundled, file_sha256, read_questions, write_zip
 from handout import DEV, TEST, TEXT
 
-GRADER = ("grade.py", "rubric.py", "checks.py", "intake.py", "sandbox.py", "landlock.py", "probe.py", "requirements.txt")
+GRADER = ("grade.py", "rubric.py", "checks.py", "intake.py", "sandbox.py", "confinement.py", "probe.py", "requirements.txt")
 
 
 def main() -> None:
@@ -38,6 +39,7 @@ def main() -> None:
     files |= {f"autograder/{name}": here / name for name in GRADER}
     files |= {f"src/{path.name}": path for path in (ROOT / "src").glob("*.py")}
     files |= {"requirements.txt": ROOT / "requirements.txt", **{name: args.data / name for name in (TEXT, DEV, TEST)}}
+    files["unfinished.json"] = json.dumps(unfinished().as_json(0.0)).encode()
     if args.answers is not None:
         files["answers.tsv"] = args.answers
     if args.index is not None:

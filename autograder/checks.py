@@ -39,17 +39,13 @@ def corruption_properties(lines: Sequence[str], examples: Any) -> list[Property]
     10 points in all; the properties are those of the handouts' span corruption.
     """
     vocabulary = [PAD, MASK, *sorted(set("\n".join(lines)))]
-    texts: list[str] = []
-    form = arrangement = None
+    form = arrangement = lengths = masks = None
     kept, masked, ratios = [], [], []
     for number, (x, y) in enumerate(examples):
         line = lines[number % len(lines)]
-        if len(x) != BLOCK_SIZE - 1 or len(y) != BLOCK_SIZE - 1 or x[1:] != y[:-1]:
-            form = form or f"x and y of {len(x)} and {len(y)} entries, {BLOCK_SIZE - 1} are right, or y is not x shifted by one"
-            continue
-        text = "".join(vocabulary[index] for index in [*x, y[-1]])
-        texts.append(text)
-        text = text.rstrip(PAD)
+        if not len(x) == len(y) in (BLOCK_SIZE - 1, BLOCK_SIZE) or x[1:] != y[:-1]:
+            form = form or f"x and y have {len(x)} and {len(y)} entries, or y is not x shifted by one"
+        text = "".join(vocabulary[index] for index in [*x, *y[-1:]]).rstrip(PAD)
         pieces = (text[:-1] if text.count(MASK) == 3 and text.endswith(MASK) else text).split(MASK)
         if len(pieces) != 3 or PAD in text or not line.startswith(pieces[0] + pieces[2] + pieces[1]):
             arrangement = arrangement or f"{text!r} of the line {line!r}"
@@ -58,21 +54,18 @@ def corruption_properties(lines: Sequence[str], examples: Any) -> list[Property]
         masked.append(len(pieces[2]))
         ratios.append(kept[-1] / len(line))
     longest = BLOCK_SIZE * 7 // 8
-    lengths = None
     if not kept:
         lengths = masks = "no example could be read"
-    else:
-        if not 4 <= min(kept) <= max(kept) <= longest:
-            lengths = f"lengths from {min(kept)} to {max(kept)}"
-        elif pstdev(ratios) <= 0.05:
-            lengths = "the lengths hardly vary"
-        masks = None
-        if abs(mean(masked) - mean(kept) / 4) > 1.5:
-            masks = f"{mean(masked):.1f} characters of {mean(kept):.1f} on average"
-        elif pstdev(masked) < 0.5:
-            masks = "the masked length hardly varies"
+    elif not 4 <= min(kept) <= max(kept) <= longest:
+        lengths = f"lengths from {min(kept)} to {max(kept)}"
+    elif pstdev(ratios) <= 0.05:
+        lengths = "the lengths hardly vary"
+    if kept and abs(mean(masked) - mean(kept) / 4) > 1.5:
+        masks = f"{mean(masked):.1f} characters of {mean(kept):.1f} on average"
+    elif kept and pstdev(masked) < 0.5:
+        masks = "the masked length hardly varies"
     return [
-        Property(2, f"x and y have {BLOCK_SIZE - 1} entries, y is x shifted by one", form),
+        Property(2, "x and y are as long as the block, or one less; y is x shifted by one", form),
         Property(4, "prefix, MASK, suffix, MASK, masked content, then nothing but padding; together a beginning of the line", arrangement),
         Property(2, f"from 4 to {longest} characters are kept, not always as many", lengths),
         Property(2, "a quarter of them is masked on average, not always as many", masks),
@@ -154,5 +147,7 @@ def layer_difference(task: LayerTask, output: Any) -> str | None:
     expected = expected_output(task)
     if not isinstance(output, list) or [len(row) for row in output] != [len(row) for row in expected]:
         return "its output has another shape than its input"
-    worst = max(abs(a - b) for row, right in zip(output, expected, strict=True) for a, b in zip(row, right, strict=True))
-    return None if worst < TOLERANCE else f"its output is up to {worst:.2g} off"
+    differences = [abs(a - b) for row, right in zip(output, expected, strict=True) for a, b in zip(row, right, strict=True)]
+    if all(difference < TOLERANCE for difference in differences):  # which no NaN is
+        return None
+    return f"its output is up to {max(differences):.2g} off"

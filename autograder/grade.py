@@ -29,9 +29,10 @@ from files import read_questions, read_text, written_whole
 from handout import ASKED_FOR, DEV, PARTS, TEST, TEXT, VARIANTS
 
 MINUTES = 8.5  # for all of it; Gradescope gives ten
-ASKED_AGAIN = 24  # questions of dev, and as many of test
+ASKED_AGAIN = {"dev": 24, "test": 48}  # so many questions
 ROUNDING = 1  # so many of them may be answered otherwise on another machine
-SECONDS_TO_ANSWER, SECONDS_TO_PROBE = 150, 60
+SECONDS_TO_ANSWER, SECONDS_TO_PROBE = 100, 60
+LARGEST_RESULT = 3 * 10**6  # bytes of JSON from the probe
 
 
 class Grader:
@@ -39,17 +40,18 @@ class Grader:
 
     def __init__(self, data: Path, answers: Path | None, recipe: str | None) -> None:
         """Raises UserError where the data can't be used, or a submission could read the answers."""
-        self.report = Report()
-        self.data, self.recipe = data, recipe
+        self.report = Report(grades_test=answers is not None)
+        self.recipe = recipe
         self.box = Sandbox(time.monotonic() + 60 * MINUTES)
-        read_text(data / TEXT)
+        # of the text, a submission gets the characters and none of the facts: it has learnt these, or looks them up
+        self.characters = "".join(sorted(set(read_text(data / TEXT)))).encode()
         self.questions = {split: read_questions(data / name)[0] for split, name in (("dev", DEV), ("test", TEST))}
         self.places = {"dev": read_questions(data / DEV)[1], "test": read_answers(answers, self.questions["test"])}
         if self.places["dev"] is None:
             raise UserError(f"{data / DEV} has no places")
         if answers is not None:
             peep = [sys.executable, "-c", "import sys; open(sys.argv[1]).read()", str(answers.resolve())]
-            if self.box.run(peep).problem is None:
+            if self.box.run(peep).problem is None or not self.box.keeps_secrets:
                 raise UserError(f"a submission could read {answers} on this system, which lacks {'; '.join(self.box.missing)}")
 
     def grade(self, submission: Path) -> Report:
@@ -89,7 +91,7 @@ class Grader:
             return results.get(name, {}).get("value")
 
         def error(name: str) -> str:
-            return str(results.get(name, {}).get("error") or f"No result: {why or 'the code ended early'}")
+            return str(results.get(name, {}).get("error") or f"No result: {why or 'the code ended early'}")[:500]
 
         examples = value("corruption")
         if isinstance(examples, list) and len(examples) == LOOKS * len(lines):
@@ -104,7 +106,7 @@ class Grader:
             if "value" not in results.get(name, {}):
                 self.report.fail([name], error(name))
             elif value(name) is None:
-                self.report.fail([name], f"attention.py has no {layer_task.layer}, which other editions ask for.")
+                self.report.outcomes[name] = Outcome(f"attention.py has no {layer_task.layer}, which other editions ask for.")
             else:
                 wrong = judge(lambda task=layer_task, name=name: layer_difference(task, value(name)), "its output is no matrix")
                 self.report.outcomes[name] = Outcome(f"No: {wrong}." if wrong else "As the equation has it.", passed=not wrong)
@@ -115,7 +117,7 @@ class Grader:
 
     def describe_params(self) -> dict[str, Any]:
         """What the grader's own code says of the parameters, which it also writes anew, for a machine without a GPU."""
-        names = sorted(name for name in self.taken if name.endswith(".params"))
+        names = sorted(params for params, *_ in PARTS.values() if params in self.taken)
         if not names:
             return {}
         files = {
@@ -148,13 +150,14 @@ class Grader:
         present = [variant for variant in VARIANTS if self.taken & set(PARTS[variant])]
         if not present:
             self.report.fail(keys, f"There is no {PARTS[VARIANTS[0]][0]} and no {PARTS[VARIANTS[1]][0]}.")
-        best: dict[str, Outcome] = {}
+        found = []
         for variant in present:
-            self.grade_part(variant, *keys)
-            found = {key: self.report.outcomes[key] for key in keys}
-            if not best or [(o.score or 0, o.passed) for o in found.values()] > [(o.score or 0, o.passed) for o in best.values()]:
-                best = found
-        self.report.outcomes |= best
+            with self.report.filling(*keys):
+                self.grade_part(variant, *keys)
+            found.append({key: self.report.outcomes[key] for key in keys})
+        if found:
+            dev_key, test_key = keys
+            self.report.outcomes |= max(found, key=lambda outcomes: (outcomes[test_key].score or 0, bool(outcomes[dev_key].passed)))
 
     def grade_part(self, part: str, dev_key: str, test_key: str) -> None:
         """A pretrained model, on dev and on test."""
@@ -186,37 +189,41 @@ class Grader:
         hits = {split: [p == g for p, g in zip(predictions[split], places, strict=True)] for split, places in self.places.items() if places}
         # of dev, half of them among those that are right, where a forger's would be; of test, by chance: whom the
         # code is asked about must not tell it which are right
-        chosen = {"dev": choose(hits["dev"]), "test": choose([False] * len(predictions["test"]))}
-        problem = self.ask_again(part, params, predictions, chosen)
-        return {split: sum(hit) for split, hit in hits.items()}, problem
+        chosen = {"dev": choose(ASKED_AGAIN["dev"], hits["dev"]), "test": choose(ASKED_AGAIN["test"], [False] * len(predictions["test"]))}
+        for split, indices in chosen.items():
+            again, problem = self.answers_of(part, params, split, indices)
+            if problem:
+                return {}, problem
+            differing = [index for index, answer in zip(indices, again, strict=True) if answer != predictions[split][index]]
+            for index in differing:
+                what = f"handed in {predictions[split][index]!r}, answered again {again[indices.index(index)][:100]!r}"
+                self.report.for_instructor.append(f"{part}, {split}: {self.questions[split][index]!r}: {what}")
+                if split in hits:
+                    hits[split][index] = False  # it is not this model's
+            if len(differing) > ROUNDING:
+                many = f"{len(differing)} of {len(indices)} {split} questions"
+                return {}, f"Asked again, {params} answers {many} otherwise than the file of predictions: make the files anew."
+        return {split: sum(hit) for split, hit in hits.items()}, None
 
-    def ask_again(self, part: str, params: str, predictions: dict[str, list[str]], chosen: dict[str, list[int]]) -> str | None:
-        """Have the code answer the chosen questions; why its predictions are not believed, if so."""
+    def answers_of(self, part: str, params: str, split: str, indices: list[int]) -> tuple[list[str], str | None]:
+        """What the code answers to some questions with these parameters; and what went wrong, if so."""
         variant = "vanilla" if part == "nopretrain" else part
-        asked = [(split, index) for split, indices in chosen.items() for index in indices]
-        random.shuffle(asked)
-        questions = "".join(f"{self.questions[split][index]}\n" for split, index in asked)
+        name = DEV if split == "dev" else TEST
+        ending = "\t?\n" if split == "dev" else "\n"  # in the files' own form, the places left out: code may rely on the tab
+        questions = "".join(f"{self.questions[split][index]}{ending}" for index in indices)
         command = [sys.executable, "src/run.py", "evaluate", variant, TEXT, "--reading_params_path", params]
-        command += ["--eval_corpus_path", "questions.tsv", "--outputs_path", "again.predictions"]
+        command += ["--eval_corpus_path", name, "--outputs_path", "again.predictions"]
         if variant == "perceiver":
             command += ["--bottleneck_dim", str(self.described.get(params, {}).get("bottleneck_dim") or 64)]
         command += ["--recipe", self.recipe] if self.recipe else []
-        files = {TEXT: self.data / TEXT, params: self.folder / params, "questions.tsv": questions.encode(), **self.code()}
+        files = {TEXT: self.characters, params: self.folder / params, name: questions.encode(), **self.code()}
         ended = self.box.run(command, files, ["again.predictions"], SECONDS_TO_ANSWER)
         again = ended.files.get("again.predictions", b"").decode("utf-8", errors="replace").removesuffix("\n").split("\n")
-        if ended.problem or len(again) != len(asked):
+        if ended.problem or len(again) != len(indices):
             what = ended.problem or f"it gave {len(again)} answers"
-            return f"The code did not answer {len(asked)} questions with {params}: {what}." + (f"\n{ended.said}" if ended.said else "")
-        differing = dict.fromkeys(chosen, 0)
-        for (split, index), answer in zip(asked, again, strict=True):
-            if answer.removesuffix("\r") != predictions[split][index]:
-                differing[split] += 1
-                what = f"{self.questions[split][index]!r}: handed in {predictions[split][index]!r}, answered again {answer[:100]!r}"
-                self.report.for_instructor.append(f"{part}, {split}: {what}")
-        if max(differing.values()) > ROUNDING:
-            where = " and ".join(f"{count} of {len(chosen[split])} {split} questions" for split, count in differing.items() if count)
-            return f"Asked again, {params} answers {where} otherwise than the file of predictions: make the files anew."
-        return None
+            told = f"The code did not answer {len(indices)} {split} questions with {params}: {what}."
+            return [], told + (f"\n{ended.said}" if ended.said else "")
+        return [answer.removesuffix("\r") for answer in again], None
 
     def percent(self, split: str, right: int) -> float:
         return round(100 * right / len(self.questions[split]), 1)
@@ -225,12 +232,13 @@ class Grader:
         return f"{right} of {len(self.questions[split])} {split} places right ({self.percent(split, right)}%)."
 
 
-def choose(hits: list[bool]) -> list[int]:
-    """Questions to ask again: half of them among those answered right, where there are enough of these."""
+def choose(many: int, hits: list[bool]) -> list[int]:
+    """So many questions to ask again: half of them among the hits, where there are enough of these; in any order."""
     right = [index for index, hit in enumerate(hits) if hit]
-    first = random.sample(right, min(len(right), ASKED_AGAIN // 2))
+    first = random.sample(right, min(len(right), many // 2))
     others = sorted(set(range(len(hits))) - set(first))
-    return first + random.sample(others, min(len(others), ASKED_AGAIN - len(first)))
+    chosen = first + random.sample(others, min(len(others), many - len(first)))
+    return random.sample(chosen, len(chosen))
 
 
 def judge(work: Callable[[], Any], otherwise: Any) -> Any:
@@ -244,7 +252,7 @@ def judge(work: Callable[[], Any], otherwise: Any) -> Any:
 def result_of(ended: Ended) -> tuple[dict[str, dict[str, Any]], str | None]:
     """The probe's results by name, and what went wrong."""
     try:
-        results = json.loads(ended.files.get("result.json", b"{}"))
+        results = json.loads(ended.files.get("result.json", b"{}")[:LARGEST_RESULT])
         return {name: result for name, result in results.items() if isinstance(result, dict)}, ended.problem
     except (ValueError, RecursionError, AttributeError):
         return {}, "what it wrote is no result of the grader's"
@@ -258,6 +266,13 @@ def read_answers(path: Path | None, questions: list[str]) -> list[str] | None:
     if asked != questions or places is None:
         raise UserError(f"{path} is not {TEST} with a tab and a place after each question")
     return places
+
+
+def unfinished() -> Report:
+    """The result until there is one."""
+    report = Report(grades_test=False)
+    report.fail(RUBRIC, "The grader did not come to its end: tell the instructor.")
+    return report
 
 
 def main() -> None:
@@ -275,17 +290,15 @@ def main() -> None:
             with written_whole(args.results) as temporary:
                 temporary.write_text(json.dumps(report.as_json(time.monotonic() - began), indent=1), encoding="utf-8")
 
-    unfinished = Report()
-    unfinished.fail(RUBRIC, "The grader did not come to its end: tell the instructor.")
-    write(unfinished)
+    write(unfinished())
     if not args.submission.exists():
         raise UserError(f"there is no {args.submission}")
     grader = Grader(args.data, args.answers, args.recipe)
+    if grader.box.missing:
+        print(f"This system runs the submission's code without {'; without '.join(grader.box.missing)}.\n", flush=True)
     report = grader.grade(args.submission)
     write(report)
     print(report.table())
-    if grader.box.missing:
-        print(f"This system ran the code without {'; '.join(grader.box.missing)}.")
     if report.for_instructor:
         print("\nFor the instructor:", *report.for_instructor, sep="\n")
 

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+LONGEST = 3000  # characters of an output
+
 
 @dataclass(frozen=True)
 class Item:
@@ -31,17 +33,23 @@ RUBRIC = {
 
 @dataclass
 class Outcome:
-    """What came of an item; without a score it was not graded here."""
+    """What came of an item. Without a score it was not graded here; whether it passed is None where nobody can tell."""
 
     output: str
     score: float | None = None
-    passed: bool = False
+    passed: bool | None = None
+
+    def __post_init__(self) -> None:
+        """What a submission says is shown as text and nothing else."""
+        text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in self.output)
+        self.output = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 @dataclass
 class Report:
     """What came of all items."""
 
+    grades_test: bool
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     leaderboard: dict[str, float] = field(default_factory=dict)
     for_instructor: list[str] = field(default_factory=list)
@@ -49,7 +57,8 @@ class Report:
     def fail(self, keys: Iterable[str], why: str) -> None:
         """No points for these items."""
         for key in keys:
-            self.outcomes[key] = Outcome(why, None if RUBRIC[key].points is None else 0.0)
+            graded = RUBRIC[key].points is not None and (self.grades_test or not key.endswith(" test"))
+            self.outcomes[key] = Outcome(why, 0.0 if graded else None, False)
 
     @contextmanager
     def filling(self, *keys: str) -> Iterator[None]:
@@ -74,7 +83,9 @@ class Report:
             }
             if outcome.score is not None:
                 test |= {"score": outcome.score, "max_score": item.points}
-            tests.append(test | {"status": "passed" if outcome.passed else "failed"})
+            if outcome.passed is not None:
+                test["status"] = "passed" if outcome.passed else "failed"
+            tests.append(test)
         board = [{"name": name, "value": value} for name, value in self.leaderboard.items()]
         return {"tests": tests, "leaderboard": board, "execution_time": round(seconds, 1), "visibility": "visible", "score": self.score()}
 
@@ -88,11 +99,9 @@ class Report:
         for key, item in RUBRIC.items():
             outcome = self.outcomes[key]
             got = "" if item.points is None else f"{'-' if outcome.score is None else f'{outcome.score:g}'} / {item.points}"
-            mark = "+" if outcome.passed else " " if outcome.score is None else "-"
+            mark = {True: "+", False: "-", None: " "}[outcome.passed]
             lines += [f"{mark} {item.name:<68}{got:>8}", *(f"    {line}" for line in outcome.output.splitlines())]
-        graded, all_points = (
-            sum(RUBRIC[key].points or 0 for key, outcome in self.outcomes.items() if outcome.score is not None or everything)
-            for everything in (False, True)
-        )
+        all_points = sum(item.points or 0 for item in RUBRIC.values())
+        graded = sum(RUBRIC[key].points or 0 for key, outcome in self.outcomes.items() if outcome.score is not None)
         rest = f", {all_points - graded} not graded here" if graded < all_points else ""
         return "\n".join([*lines, "", f"{self.score():g} of {graded} points{rest}"])

@@ -1,9 +1,11 @@
 """Running a stranger's code: in a folder of its own, as another user, with limits, and with no way back to the grader.
 
-What of this the system does not offer is listed in `Sandbox.missing`. On Linux as root, nothing is.
+What of this the system does not offer is listed in `Sandbox.missing`. As root on Linux, with Python where all may read
+it, and with psutil, nothing is.
 """
 
 import os
+import random
 import shutil
 import stat
 import subprocess
@@ -16,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import landlock
+import confinement
 
 try:
     import resource  # which Windows lacks
@@ -27,7 +29,7 @@ try:
 except ImportError:
     psutil = None
 
-USER = 54321  # a number that nobody has
+USERS = range(20000, 60000)  # numbers of users, nearly all of which nobody has
 MEMORY = 600 * 10**6  # resident bytes of all its processes together; limits of address space would stop PyTorch
 PROCESSES = 64  # and threads
 FILE_SIZE = 100 * 10**6
@@ -52,24 +54,31 @@ class Sandbox:
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.user: int | None = None
-        self.landlock = landlock.version() > 0
         if sys.platform == "linux":
-            landlock.adopt_orphans()  # so that what a command leaves behind is found and ended
+            confinement.adopt_orphans()  # so that what a command leaves behind is found and ended
         if hasattr(os, "geteuid") and os.geteuid() == 0:
-            self.user = USER
+            self.user = unused_user()
             if self.run([sys.executable, "-c", "import json"]).problem:
                 self.user = None  # Python lies where only root may read
 
     @property
     def missing(self) -> list[str]:
         """What this system does not offer."""
+        landlock, filtered = confinement.landlock_version(), confinement.has_filter()
         offered = {
             "a user of its own (run as root, with Python where all may read it)": self.user is not None,
-            "hiding your files from it (Landlock: Linux 5.13 or newer)": self.landlock,
-            "a limit on its memory (pip install psutil)": psutil is not None,
-            "limits on its processes and files": resource is not None,
+            "hiding your files from it (Landlock: Linux 5.13 or newer)": landlock > 0,
+            "keeping it from the network (Linux on x86_64 or aarch64)": filtered,
+            "keeping it from your other processes (Linux 6.12 or newer)": landlock >= confinement.KNOWS_SIGNALS or self.user is not None,
+            "limits on its memory and processes, and an end to what it leaves running (pip install psutil)": psutil is not None,
+            "limits on its files": resource is not None,
         }
         return [what for what, there in offered.items() if not there]
+
+    @property
+    def keeps_secrets(self) -> bool:
+        """Whether what it runs can ask nobody to read files for it that it can't read."""
+        return self.user is not None or (confinement.landlock_version() >= confinement.KNOWS_SIGNALS and confinement.has_filter())
 
     def run(
         self, command: Sequence[str], files: Mapping[str, Path | bytes] | None = None, wanted: Sequence[str] = (), seconds: float = 60
@@ -78,29 +87,39 @@ class Sandbox:
         seconds = min(seconds, self.deadline - time.monotonic())
         if seconds <= 0:
             return Ended("there was no time left for it", "")
-        with tempfile.TemporaryDirectory(prefix="graded-", ignore_cleanup_errors=True) as name, tempfile.TemporaryFile() as log:
-            folder = Path(name)
+        folder = Path(tempfile.mkdtemp(prefix="graded-"))
+        try:
             for file, source in (files or {}).items():
                 place(source, folder / file)
             if self.user is not None:
                 for path in (folder, *folder.rglob("*")):
                     os.chown(path, self.user, self.user)
-            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
-            powers = self.restrictions(folder, seconds)
-            try:
-                process = subprocess.Popen(command, cwd=folder, env=environment(folder), start_new_session=True, **streams, **powers)
-            except OSError as error:
-                return Ended(f"it can't be started: {error.strerror}", "")
-            try:
-                problem = watch(process, folder, seconds)
-            finally:
-                self.end_all(process)
-            if problem is None and process.returncode != 0:
-                problem = f"it ended with exit code {process.returncode}"
-            log.seek(max(0, log.seek(0, os.SEEK_END) - SAID))
-            said = log.read(SAID).decode("utf-8", errors="replace").strip()
+            with tempfile.TemporaryFile() as log:
+                problem = self.watched(command, folder, log, seconds)
+                log.seek(max(0, log.seek(0, os.SEEK_END) - SAID))
+                said = log.read(SAID).decode("utf-8", errors="replace").strip()
             found = {file: content for file in wanted if (content := read_plain(folder / file)) is not None}
-        return Ended(problem, said, found)
+            return Ended(problem, said, found)
+        finally:
+            remove(folder)
+
+    def watched(self, command: Sequence[str], folder: Path, log: Any, seconds: float) -> str | None:
+        """Run a command to its end, or until it does what it may not; why it is not to be relied on, if so."""
+        streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+        powers = self.restrictions(folder, seconds)
+        try:
+            process = subprocess.Popen(command, cwd=folder, env=environment(folder), start_new_session=True, **streams, **powers)
+        except (OSError, subprocess.SubprocessError) as error:
+            return f"it can't be started: {error}"
+        try:
+            with suppress(OSError):
+                Path(f"/proc/{process.pid}/oom_score_adj").write_text("1000", encoding="ascii")  # where memory ends, it goes first
+            problem = watch(process, folder, seconds)
+        finally:
+            self.end_all(process)
+        if problem is None and process.returncode != 0:
+            problem = f"it ended with exit code {process.returncode}"
+        return problem
 
     def restrictions(self, folder: Path, seconds: float) -> dict[str, Any]:
         """What makes subprocess start a command with little power."""
@@ -111,13 +130,11 @@ class Sandbox:
         if self.user is not None:
             limits[resource.RLIMIT_NPROC] = PROCESSES  # of all that the user runs
             as_user = {"user": self.user, "group": self.user, "extra_groups": []}
-        confine: Callable[[], None] = landlock.prepare(readable_paths(), folder) if self.landlock else lambda: None
+        confine: Callable[[], None] = confinement.prepare(readable_paths(), folder) if sys.platform == "linux" else lambda: None
 
         def before_start() -> None:
             for kind, limit in limits.items():
                 resource.setrlimit(kind, (limit, limit))
-            with suppress(OSError):
-                Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # where memory ends, it goes first
             confine()
 
         return as_user | {"preexec_fn": before_start, "umask": 0o077}
@@ -150,13 +167,19 @@ def watch(process: subprocess.Popen, folder: Path, seconds: float) -> str | None
             return None
         if time.monotonic() > ends:
             return f"it took longer than {seconds:.0f} seconds"
-        if free - shutil.disk_usage(folder).free > DISK:
+        if free - shutil.disk_usage(folder).free > DISK and disk_used(folder) > DISK:  # the first is quick, and others write too
             return f"it wrote more than {DISK // 10**6} MB"
         running = descendants()
         if len(running) > PROCESSES:
             return f"it started more than {PROCESSES} processes"
         if sum(map(resident, running)) > MEMORY:
             return f"it took more than {MEMORY // 10**6} MB of memory"
+
+
+def unused_user() -> int:
+    """The number of a user of whom no process runs, so that what the sandbox ends is its own."""
+    running = {process.uids().real for process in psutil.process_iter()} if psutil is not None else set()
+    return random.choice([user for user in USERS if user not in running])
 
 
 def descendants() -> list[Any]:
@@ -170,6 +193,16 @@ def resident(process: Any) -> int:
         return process.memory_info().rss
     except psutil.Error:
         return 0
+
+
+def disk_used(folder: Path) -> int:
+    """The bytes that the files in a folder take."""
+    used = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                used += os.lstat(Path(where, name)).st_blocks * 512
+    return used
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -206,3 +239,13 @@ def read_plain(path: Path) -> bytes | None:
     except OSError:
         return None
     return content if ordinary and len(content) <= READ else None
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder in which folders may be closed to their owner, and links may lead out."""
+    for where, folders, _ in os.walk(folder):
+        for name in folders:
+            with suppress(OSError):
+                if stat.S_ISDIR(Path(where, name).lstat().st_mode):
+                    Path(where, name).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)

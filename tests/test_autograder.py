@@ -6,9 +6,11 @@ Most are written here in a few lines without PyTorch: to the grader, a submissio
 import io
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -51,7 +53,7 @@ RUN = """
 import json, sys
 flags = dict(zip(sys.argv[4::2], sys.argv[5::2]))
 known = json.load(open(flags["--reading_params_path"], encoding="utf-8"))
-asked = open(flags["--eval_corpus_path"], encoding="utf-8").read().splitlines()
+asked = [line.split("\\t")[0] for line in open(flags["--eval_corpus_path"], encoding="utf-8").read().splitlines()]
 open(flags["--outputs_path"], "w", encoding="utf-8").write("".join(known[question] + "\\n" for question in asked))
 """
 
@@ -243,15 +245,19 @@ PRETEND = "import json\njson.dump({'corruption': {'value': [[[1], [2]]] * 832}},
 NESTED = "open('result.json', 'w').write('[' * 10**6)\nimport os\nos._exit(0)"
 
 HOSTILE = {
-    "zip slip": (lambda files: files | {"src/../../evil.py": b""}, EVERYTHING, "outside of its folder"),
-    "an absolute name": (lambda files: files | {"/etc/evil": b""}, EVERYTHING, "outside of its folder"),
-    "a Windows path": (lambda files: files | {"C:\\evil": b""}, EVERYTHING, "outside of its folder"),
+    "zip slip": (lambda files: files | {"src/../../evil.py": b""}, EVERYTHING, "outside of the submission"),
+    "an absolute name": (lambda files: files | {"/etc/evil": b""}, EVERYTHING, "outside of the submission"),
+    "a Windows path": (lambda files: files | {"C:\\evil": b""}, set(), ""),
+    "a Windows path that leads out": (lambda files: files | {"src\\..\\..\\evil": b""}, EVERYTHING, "outside of the submission"),
+    "names that are no plain ones": (lambda files: files | {"src/./run.py": b""}, EVERYTHING, "no plain name"),
+    "folders without end": (lambda files: files | {"src/" + "a/" * 30 + "b": b""}, EVERYTHING, "no plain name"),
+    "draws on the terminal": (with_code("print('\\x1b[2J 33 of 33'); raise SystemExit(3)"), EVERYTHING, "\ufffd"),
     "a symbolic link": (lambda files: files | {"src/a.py": (b"/etc/passwd", MODES["link"])}, EVERYTHING, "a link"),
     "a pipe": (lambda files: files | {"vanilla.model.params": (b"", MODES["pipe"])}, EVERYTHING, "a link"),
-    "names that differ in case": (lambda files: files | {"SRC/run.py": b""}, EVERYTHING, "are one file"),
+    "names that differ in case": (lambda files: files | {"src/RUN.py": b""}, EVERYTHING, "are one file"),
     "a file that is a folder too": (lambda files: files | {"src/run.py/x": b""}, EVERYTHING, "a file itself"),
     "a bomb": (lambda files: files | {"vanilla.model.params": BOMB}, EVERYTHING, "70 MB"),
-    "thousands of files": (lambda files: files | {f"x/{n}": b"" for n in range(5001)}, EVERYTHING, "no more than 5000"),
+    "thousands of files": (lambda files: files | {f"x/{n}": b"" for n in range(5001)}, EVERYTHING, "more than 5000"),
     "prints results": (with_code(FAKE), set(), ""),
     "prints results and ends": (with_code(f"{FAKE}; raise SystemExit(0)"), EVERYTHING, "gave 1 answers"),
     "rewrites the results": (with_code(REWRITE), set(), ""),
@@ -284,7 +290,8 @@ def test_what_a_submission_loses(grading, data, hides, monkeypatch, name):
     report = grading(change(written(data, "perceiver")))
     assert lost(report, hides) == {key for key in expected if hides or not key.endswith("test")}, report.table()
     assert re.search(said, report.table()), report.table()
-    assert report.outcomes["vanilla dev"].score in (0, 5) and time.monotonic() - began < 60
+    assert report.score() == sum(points for key, points in ALL_POINTS.items() if key not in lost(report) and (hides or "test" not in key))
+    assert time.monotonic() - began < 60
     assert {path: path.read_bytes() for path in data.iterdir()} == before
     ps = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False).stdout
     assert "time.sleep(60)" not in ps and "src/run.py evaluate vanilla" not in ps
@@ -292,11 +299,82 @@ def test_what_a_submission_loses(grading, data, hides, monkeypatch, name):
     assert not places & set(re.findall(r"\w+", report.table()))  # no output tells a place of the test
 
 
+def test_code_in_the_handouts_manner_is_asked_in_the_files_own_form(grading, data, hides):
+    """It takes what stands before the tab, and so the end of the line with it where there is none."""
+    files = written(data, "perceiver")
+    lines = 'asked = [line.split("\\t")[0] for line in open(flags["--eval_corpus_path"], encoding="utf-8")]'
+    files["src/run.py"] = RUN.replace(RUN.split("\n")[4], lines).encode()
+    for part in ("nopretrain", "vanilla", "perceiver"):
+        known = json.loads(files[PARTS[part][0]])
+        test = gold(data, "test")
+        files[PARTS[part][0]] = json.dumps({f"{q}\n" if q in test else q: answer for q, answer in known.items()}).encode()
+    assert not lost(grading(files), hides)
+
+
+def test_of_two_variants_the_better_counts(grading, data, hides):
+    files = written(data, "perceiver", "synthesizer")
+    params, dev, test = PARTS["perceiver"]
+    known = {question: "Atlantis" for question in json.loads(files[params]) if question in gold(data, "test")}
+    files |= {params: json.dumps(json.loads(files[params]) | known).encode(), test: b"Atlantis\n" * len(known)}
+    assert not lost(grading(files), hides)
+    params, dev, test = PARTS["synthesizer"]
+    files[dev] = b"Atlantis\n" * len(gold(data, "dev"))
+    report = grading(files)
+    assert lost(report, hides) == ({"variant test"} if hides else set())
+
+
+def test_right_answers_that_are_not_the_models_do_not_count(grading, data, hides):
+    files = written(data, "perceiver")
+    params, dev, _ = PARTS["nopretrain"]
+    known = json.loads(files[params])
+    answers = ["Atlantis"] * len(gold(data, "dev"))
+    files[params] = json.dumps(known | dict.fromkeys(gold(data, "dev"), "Atlantis")).encode()
+    answers[3] = list(gold(data, "dev").values())[3]
+    files[dev] = "".join(f"{answer}\n" for answer in answers).encode()
+    assert lost(grading(files), hides) == {"nopretrain"}
+
+
+def test_a_submission_that_can_not_be_unpacked_is_refused_and_not_the_grader(tmp_path):
+    import lzma
+
+    (tmp_path / "deep").mkdir()
+    folder = tmp_path / "deep"
+    for _ in range(40):
+        folder = folder / "d"
+        folder.mkdir()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("src/run.py", bytes(range(256)) * 9)
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    for n in range(60, 90):
+        content[n] ^= 255
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(lzma.LZMAError), zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        archive.read("src/run.py")
+    for submission in (tmp_path / "a.zip", tmp_path / "deep", tmp_path / "missing"):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        with pytest.raises(Refused):
+            take_in(submission, tmp_path / "out")
+
+
+def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing():
+    box = Sandbox(time.monotonic() + 60)
+    doors = "import os, socket\n"
+    for attempt in ("socket.socket()", "socket.socket(socket.AF_UNIX)", "os.memfd_create('x')", "os.setuid(12)", "os.listdir('/tmp')"):
+        doors += f"try:\n    {attempt}\n    print('open:', {attempt!r})\nexcept OSError:\n    pass\n"
+    before = set(Path(tempfile.gettempdir()).glob("graded-*"))
+    ended = box.run([sys.executable, "-c", doors + "os.makedirs('a/b'); os.chmod('a', 0); print('uid', os.getuid())"])
+    assert ended.problem is None and set(Path(tempfile.gettempdir()).glob("graded-*")) == before
+    if not box.missing:
+        assert ended.said == f"uid {box.user}"
+    elif sys.platform == "linux" and box.keeps_secrets:
+        assert ended.said == f"uid {os.getuid()}"
+
+
 def test_a_zip_that_is_none(grading, tmp_path):
     for content in (b"", b"no zip", zipped({"src/run.py": b"x" * 1000}, tmp_path / "b.zip").read_bytes()[:100]):
         (tmp_path / "a.zip").write_bytes(content)
         report = grading(tmp_path / "a.zip")
-        assert report.score() == 0 and "no zip that can be read" in report.table()
+        assert report.score() == 0 and "can't be read" in report.table()
 
 
 def test_a_damaged_or_encrypted_file_in_the_zip(grading, tmp_path):
@@ -304,7 +382,7 @@ def test_a_damaged_or_encrypted_file_in_the_zip(grading, tmp_path):
     content = bytearray(path.read_bytes())
     content[60] ^= 255
     path.write_bytes(content)
-    assert "damaged in the zip" in grading(path).table()
+    assert "can't be read" in grading(path).table()
     content = (
         zipped({"src/run.py": b"x"}, tmp_path / "a.zip")
         .read_bytes()
@@ -322,7 +400,7 @@ def test_links_in_an_unpacked_submission_are_refused(tmp_path):
 
 
 def test_it_does_not_give_the_answers_to_who_can_read_them(data, monkeypatch):
-    monkeypatch.setattr("sandbox.landlock.version", lambda: 0)
+    monkeypatch.setattr("sandbox.confinement.landlock_version", lambda: 0)
     monkeypatch.setattr("sandbox.os.geteuid", lambda: 1, raising=False)  # no root: no other user
     with pytest.raises(UserError, match=r"could read .*gold.tsv on this system, which lacks a user of its own"):
         Grader(data, data / "gold.tsv", None)
@@ -333,12 +411,11 @@ def test_it_does_not_give_the_answers_to_who_can_read_them(data, monkeypatch):
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory, data):
-    """A submission of this project's code and models of full size, and data by whose places half the answers are right."""
+    """A submission of this project's code and models of full size, of random weights; and data by which each is right sometimes."""
     folder = tmp_path_factory.mktemp("real")
     n_characters = CharCorruptionDataset.from_file(data / "wiki.txt", 128).vocab_size
     for name in ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv", "birth_test_inputs.tsv"):
         (folder / name).write_bytes((data / name).read_bytes())
-    (folder / "src").symlink_to(ROOT / "src")
     for part, (params, *names) in PARTS.items():
         torch.manual_seed(len(part))
         variant = "vanilla" if part == "nopretrain" else part
@@ -351,55 +428,67 @@ def real(tmp_path_factory, data):
             line = f"evaluate {variant} wiki.txt --bottleneck_dim 48 --reading_params_path {params} --eval_corpus_path {questions}"
             command = [sys.executable, ROOT / "src/run.py", *line.split(), "--outputs_path", name]
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    for split, out in ((1, "birth_dev.tsv"), (2, "gold.tsv")):
+        questions, _ = read_questions(data / ("birth_dev.tsv" if split == 1 else "gold.tsv"))
+        said = [(folder / names[split]).read_text(encoding="utf-8").removesuffix("\n").split("\n") for names in PARTS.values()]
+        places = [said[n % len(said)][n].strip() or "Atlantis" for n in range(len(questions))]  # by turns
+        (folder / out).write_text("".join(f"{q}\t{p}\n" for q, p in zip(questions, places, strict=True)), encoding="utf-8")
+    (folder / "gold.tsv").chmod(0o600)
     return folder
 
 
-def test_the_built_grader_run_by_its_own_script(real, data, hides, tmp_path, soak):
-    """Two editions; `make soak` grades each twenty times. A model of random weights knows no place, so most points are lost."""
-    answers = ["--answers", str(data / "gold.tsv")] if hides else []
+def test_the_built_grader_run_by_its_own_script(real, hides, tmp_path, soak):
+    """Right submissions of two editions, with models of full size; `make soak` grades each twenty times."""
+    answers = ["--answers", str(real / "gold.tsv")] if hides else []
     build = [sys.executable, ROOT / "autograder/build.py", "--data", str(real), *answers, "--out", str(tmp_path / "autograder.zip")]
     subprocess.run(build, check=True, cwd=tmp_path)
     home = tmp_path / "autograder"
-    (home / "submission").mkdir(parents=True)
+    (home / "submission/src").mkdir(parents=True)
     with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
         assert {"setup.sh", "run_autograder"} <= set(archive.namelist())
         assert {entry.filename for entry in archive.infolist() if entry.external_attr >> 16 & 0o111} == {"setup.sh", "run_autograder"}
         archive.extractall(home / "source")
     (home / "run_autograder").write_bytes((home / "source/run_autograder").read_bytes())
+    for path in (ROOT / "src").glob("*.py"):
+        (home / "submission/src" / path.name).write_bytes(path.read_bytes())
+    times, scores = 20 if soak else 1, []
     for variant in ("perceiver", "synthesizer"):
-        names = {name for part in ("nopretrain", "vanilla", variant) for name in PARTS[part]}
-        for path in (home / "submission").iterdir():
-            path.unlink() if path.is_file() else None
-        for name in names:
+        for path in (home / "submission").glob("*.p*"):
+            path.unlink()
+        for name in {name for part in ("nopretrain", "vanilla", variant) for name in PARTS[part]}:
             (home / "submission" / name).write_bytes((real / name).read_bytes())
-        (home / "submission/src").mkdir(exist_ok=True)
-        for path in (ROOT / "src").glob("*.py"):
-            (home / "submission/src" / path.name).write_bytes(path.read_bytes())
-        for _ in range(20 if soak else 1):
+        for _ in range(times):
             environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
             done = subprocess.run(["bash", home / "run_autograder"], cwd="/", env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             results = json.loads((home / "results/results.json").read_text(encoding="utf-8"))
+            scores.append(results["score"])
             tests = {test["name"]: test for test in results["tests"]}
             assert list(tests) == [item.name for item in RUBRIC.values()] and isinstance(results["execution_time"], float)
-            assert results["score"] == 10 and "otherwise than" not in done.stdout, done.stdout
-            assert "0 of" in tests[RUBRIC["vanilla dev"].name]["output"], done.stdout
+            assert results["score"] == (33 if hides else 20) and "failed" not in str(results), done.stdout
             hidden = [name for name, test in tests.items() if test["visibility"] == "after_published"]
             assert hidden == [RUBRIC["vanilla test"].name, RUBRIC["variant test"].name]
             for layer in ("attention", "cross", "synthesizer"):
                 assert tests[RUBRIC[layer].name]["output"] == "As the equation has it." and "score" not in tests[RUBRIC[layer].name]
             assert [row["name"] for row in results["leaderboard"]][1:] == ["vanilla, dev %", f"{variant}, dev %"]
+    print(f"\nright submissions: {len(scores)} graded, {sum(score == (33 if hides else 20) for score in scores)} got all points")
 
 
 def test_results_are_written_whatever_happens(tmp_path):
-    """With Python missing, and with data that can't be used."""
+    """Without a Python, and with data that can't be used."""
     home = tmp_path / "autograder"
     (home / "submission").mkdir(parents=True)
-    (home / "source").mkdir()
+    subprocess.run([sys.executable, ROOT / "autograder/build.py", "--out", tmp_path / "a.zip"], check=True, capture_output=True)
+    zipfile.ZipFile(tmp_path / "a.zip").extractall(home / "source")
     (home / "run_autograder").write_bytes((ROOT / "autograder/run_autograder").read_bytes())
-    subprocess.run(["bash", home / "run_autograder"], capture_output=True, check=False)
+    (tmp_path / "bin").mkdir()
+    for program in ("bash", "cp", "mkdir", "chmod", "dirname"):
+        (tmp_path / "bin" / program).symlink_to(shutil.which(program))
+    environment = {"PATH": str(tmp_path / "bin")}
+    subprocess.run(["bash", home / "run_autograder"], env=environment, capture_output=True, check=False)
     results = json.loads((home / "results/results.json").read_text(encoding="utf-8"))
-    assert results["score"] == 0 and "tell the instructor" in results["output"]
+    assert results["score"] == 0 and [test["name"] for test in results["tests"]] == [item.name for item in RUBRIC.values()]
+    assert "tell the instructor" in results["tests"][0]["output"]
     command = [
         sys.executable,
         ROOT / "autograder/grade.py",
@@ -466,7 +555,10 @@ def test_span_corruption_is_judged_by_each_of_its_properties():
     assert failures(examples) == [False] * 4
     assert sum(p.points for p in corruption_properties(lines, examples)) == 10
     assert failures([[x, [0, *y[1:]]] for x, y in examples])[0]  # not shifted
-    assert failures([[[*x, 0], [*y, 0]] for x, y in examples])[0]  # one too long
+    assert failures([[[*x, y[-1]], [*y, 0]] for x, y in examples]) == [False] * 4  # as long as the block: handouts differ
+    assert failures([[[*x, y[-1], 0], [*y, 0, 0]] for x, y in examples]) == [True, False, False, False]
+    for nothing in ([[1], [2]], [[], []]):
+        assert failures([nothing] * len(examples)) == [True] * 4
     assert failures(examples_of(lines, lambda line: (44, *right(line)[1:])))[2]  # too long, and never another length
     assert failures(examples_of(lines, lambda line: (20, *right(line[:20])[1:])))[2]
     assert failures(examples_of(lines, lambda line: (40, 0, 20)))[3]  # half of it masked
@@ -495,6 +587,8 @@ def test_the_equations_are_those_of_the_projects_layers(name):
     output[2][3] += 0.01
     assert "off" in layer_difference(task, output)
     assert "shape" in layer_difference(task, output[:-1])
+    output[1][1] = float("nan")
+    assert "off" in layer_difference(task, output)
 
 
 def test_nothing_of_the_outside_is_told_to_the_code(monkeypatch):

@@ -1,0 +1,121 @@
+"""Taking rights away from the own process, for good, before it runs a stranger's code (Linux).
+
+Landlock keeps it from files, TCP and signals to others, a seccomp filter from sockets of any kind and from memory that
+belongs to no process, and root loses its capabilities. The numbers are those of the kernel's headers: landlock.h,
+prctl.h, seccomp.h, bpf_common.h, unistd.h (docs.kernel.org: userspace-api/landlock, userspace-api/seccomp_filter).
+"""
+
+import ctypes
+import os
+import platform
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # system calls
+PATH_BENEATH = 1
+EXECUTE, WRITE, READ, LIST, TRUNCATE, IOCTL = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
+ON_FILES = EXECUTE | WRITE | READ | TRUNCATE | IOCTL  # the others are rights on folders
+RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many rights on files each version knows; 16 from the fifth on
+TCP, ABSTRACT_SOCKETS_AND_SIGNALS = 0b11, 0b11  # to connect and to listen; to processes outside
+KNOWS_TCP, KNOWS_SIGNALS = 4, 6  # versions
+
+SET_SECCOMP, CAPBSET_DROP, SET_CHILD_SUBREAPER, SET_NO_NEW_PRIVS = 22, 24, 36, 38
+LAST_CAPABILITY = 40
+FILTER_MODE, ALLOW, REFUSE = 2, 0x7FFF0000, 0x00050000 | 13  # EACCES
+LOAD, JUMP_IF_EQUAL, JUMP_IF_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
+ARCHITECTURES = {  # its name in seccomp, and there: socket, memfd_create, io_uring_setup
+    "x86_64": (0xC000003E, (41, 319, 425)),
+    "aarch64": (0xC00000B7, (198, 279, 425)),
+}
+FOREIGN = 0x40000000  # from here on, x86_64 has the same calls under other numbers
+
+
+def landlock_version() -> int:
+    """Which version of Landlock there is; 0 for none."""
+    return max(0, ctypes.CDLL(None).syscall(CREATE_RULESET, None, 0, 1)) if sys.platform == "linux" else 0
+
+
+def has_filter() -> bool:
+    """Whether this machine's system calls are known here."""
+    return sys.platform == "linux" and platform.machine() in ARCHITECTURES
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes below this one whose parent ends."""
+    ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def prepare(readable: Sequence[Path], writable: Path) -> Callable[[], None]:
+    """What makes the calling process one that may only read some paths and write in one folder, and reach nobody."""
+    libc, version = ctypes.CDLL(None, use_errno=True), landlock_version()
+    rules = filter_program() if has_filter() else None
+
+    def confine() -> None:
+        if os.geteuid() == 0:
+            for capability in range(LAST_CAPABILITY + 1):
+                libc.prctl(CAPBSET_DROP, capability, 0, 0, 0)  # what it runs next has none
+        check(libc.prctl(SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        if version:
+            restrict_files(libc, version, readable, writable)
+        if rules is not None:
+            check(libc.prctl(SET_SECCOMP, FILTER_MODE, ctypes.byref(rules), 0, 0))
+
+    return confine
+
+
+def restrict_files(libc: ctypes.CDLL, version: int, readable: Sequence[Path], writable: Path) -> None:
+    """Landlock's part."""
+    all_rights = (1 << RIGHTS.get(version, 16)) - 1
+    attributes = struct.pack("QQQ", all_rights, TCP, ABSTRACT_SOCKETS_AND_SIGNALS)
+    attributes = attributes[: 8 if version < KNOWS_TCP else 16 if version < KNOWS_SIGNALS else 24]
+    ruleset = check(libc.syscall(CREATE_RULESET, attributes, len(attributes), 0))
+
+    def allow(path: Path, rights: int) -> None:
+        try:
+            beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:  # it is not there, or out of reach anyway
+            return
+        rule = struct.pack("=Qi", rights if path.is_dir() else rights & ON_FILES, beneath)
+        check(libc.syscall(ADD_RULE, ruleset, PATH_BENEATH, rule, 0))
+        os.close(beneath)
+
+    for path in readable:
+        allow(path, EXECUTE | READ | LIST | (WRITE if path.parent == Path("/dev") else 0))
+    allow(writable, all_rights)
+    check(libc.syscall(RESTRICT_SELF, ruleset, 0))
+
+
+class Program(ctypes.Structure):
+    """A seccomp filter: struct sock_fprog."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def filter_program() -> Program:
+    """Refuses the system calls of ARCHITECTURES, and any that come in another guise."""
+    architecture, refused = ARCHITECTURES[platform.machine()]
+    end = len(refused) + 2  # of the jumps below, counted from the first comparison of the number
+    lines = [
+        (LOAD, 0, 0, 4),  # the architecture
+        (JUMP_IF_EQUAL, 1, 0, architecture),
+        (RETURN, 0, 0, REFUSE),
+        (LOAD, 0, 0, 0),  # the number of the call
+        (JUMP_IF_AT_LEAST, end - 1, 0, FOREIGN),
+        *((JUMP_IF_EQUAL, end - 2 - n, 0, number) for n, number in enumerate(refused)),
+        (RETURN, 0, 0, ALLOW),
+        (RETURN, 0, 0, REFUSE),
+    ]
+    code = b"".join(struct.pack("=HBBI", *line) for line in lines)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = Program(len(lines), ctypes.addressof(buffer))
+    program.kept = buffer  # the structure holds its address only
+    return program
+
+
+def check(result: int) -> int:
+    """The result of a system call. Raises OSError."""
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
