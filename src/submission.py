@@ -7,12 +7,17 @@ Whatever a grader would stumble over is found first; then nothing is collected.
 
 import random
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from console import Parser, UserError, run_reporting_errors
 from files import announce_if_bundled, file_sha256, read_questions, read_text, split_rows, write_zip
 from handout import ASKED_FOR, DEV, EDITIONS, PARTS, TEST, TEXT, TRAIN, find_edition, parts_of
+
+if TYPE_CHECKING:
+    from dataset import CharCorruptionDataset
+    from model import GPT
 
 ROOT = Path(__file__).parents[1]
 ASKED_AGAIN = 20  # questions of each file of predictions
@@ -27,57 +32,70 @@ def main() -> int:
     args = parser.parse_args()
     edition = args.edition or find_edition(args.folder)
 
+    zipped = args.folder / "assignment5.zip"
+    zipped.unlink(missing_ok=True)  # an older one is not to be handed in by mistake
     names = [TEXT, DEV, TRAIN, *(name for part in parts_of(edition) for name in PARTS[part])]
-    missing = [f"{name} is missing" for name in names if not (args.folder / name).is_file()]
-    problems = missing or [problem for part in parts_of(edition) for problem in check(part, args.folder)]
+    problems = [f"{name} is missing" for name in (*names, TEST) if not (args.folder / name).is_file()]
+    problems = problems or list(check_outputs(edition, args.folder))
     if problems:
         print(f"Nothing collected. Of the {len(names)} files of the {edition} edition", *problems, sep="\n  ", file=sys.stderr)
         return 1
     announce_if_bundled(args.folder / TEXT, file_sha256(args.folder / TEXT))
     files = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "src").rglob("*.py")}
-    files |= {name: args.folder / name for name in names}
-    write_zip(args.folder / "assignment5.zip", files)
-    size = (args.folder / "assignment5.zip").stat().st_size / 1e6
-    print(f"{args.folder / 'assignment5.zip'}: the {edition} edition, {len(files)} files, {size:.1f} MB")
+    write_zip(zipped, files | {name: args.folder / name for name in names})
+    print(f"{zipped}: the {edition} edition, {len(files) + len(names)} files, {zipped.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
-def check(part: str, folder: Path) -> Iterator[str]:
-    """What is wrong with the parameters and predictions of a part; prints how many of dev they have right."""
+def check_outputs(edition: str, folder: Path) -> Iterator[str]:
+    """What is wrong with the parameters and predictions of an edition; prints how many of dev each has right."""
+    from dataset import CharCorruptionDataset  # brings PyTorch
+
+    corpus = CharCorruptionDataset.from_file(folder / TEXT, block_size=128)
+    for part in parts_of(edition):
+        try:
+            yield from check_part(part, folder, corpus)
+        except UserError as error:
+            yield str(error)
+
+
+def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iterator[str]:
+    """The same for one model."""
     params, *outputs = PARTS[part]
-    try:
-        answer = model_that_answers(folder / params, "vanilla" if part == "nopretrain" else part, folder / TEXT)
-        for output, name in zip(outputs, (DEV, TEST), strict=True):
-            questions, places = read_questions(folder / name)
-            predictions = split_rows(read_text(folder / output))
-            if len(predictions) != len(questions):
-                yield f"{output} has {len(predictions)} lines, {name} has {len(questions)} questions: evaluate again"
-                continue
-            if name == DEV and places is not None:
-                print(f"{output}: {say(part, sum(map(str.__eq__, predictions, places)), len(places))}")
-            chosen = random.sample(range(len(questions)), min(ASKED_AGAIN, len(questions)))
-            again = answer([questions[index] for index in chosen])
-            differing = sum(predictions[index] != said for index, said in zip(chosen, again, strict=True))
-            if differing > ROUNDING:
-                yield f"{output} is stale: {params} answers {differing} of {len(chosen)} questions otherwise: evaluate again"
-    except UserError as error:
-        yield str(error)
+    model = read_model(folder / params, "vanilla" if part == "nopretrain" else part, corpus)
+    for output, name in zip(outputs, (DEV, TEST), strict=True):
+        questions, places = read_questions(folder / name)
+        predictions = split_rows(read_text(folder / output))
+        if len(predictions) != len(questions):
+            yield f"{output} has {len(predictions)} lines, {name} has {len(questions)} questions: evaluate again"
+            continue
+        if name == DEV and places is not None:
+            print(f"{output}: {say(part, sum(map(str.__eq__, predictions, places)), len(places))}")
+        chosen = random.sample(range(len(questions)), min(ASKED_AGAIN, len(questions)))
+        again = answers_of(model, corpus, [questions[index] for index in chosen])
+        differing = sum(predictions[index] != said for index, said in zip(chosen, again, strict=True))
+        if differing > ROUNDING:
+            yield f"{output} is stale: {params} answers {differing} of {len(chosen)} questions otherwise: evaluate again"
 
 
-def model_that_answers(path: Path, variant: str, text: Path) -> Callable[[Sequence[str]], list[str]]:
-    """What answers questions with these parameters. Raises UserError where they are another variant's, or another text's."""
-    from checkpoint import load_model  # brings PyTorch
-    from dataset import CharCorruptionDataset
-    from evaluation import answer_questions
+def read_model(path: Path, variant: str, corpus: "CharCorruptionDataset") -> "GPT":
+    """The model with these parameters. Raises UserError where they are another variant's, or another text's."""
+    from checkpoint import load_model
     from stages import vocabulary_sha256
 
-    corpus = CharCorruptionDataset.from_file(text, block_size=128)
     model = load_model(path, vocabulary_sha256(corpus))
     if model.config.variant != variant:
         raise UserError(f"{path.name} are parameters of a {model.config.variant} model, not of a {variant} one")
     if model.config.vocab_size != corpus.vocab_size:
-        raise UserError(f"{path.name} was trained on another text than this {text.name}, which has other characters")
-    return lambda questions: [said.replace("\n", " ") for said in answer_questions(model, corpus, questions, silent=True)]
+        raise UserError(f"{path.name} was trained on another text than this {TEXT}, which has other characters")
+    return model
+
+
+def answers_of(model: "GPT", corpus: "CharCorruptionDataset", questions: list[str]) -> list[str]:
+    """What the model says, as a file of predictions has it; what it can't read is left out, as evaluate may have done."""
+    from evaluation import answer_questions, known_characters
+
+    return [said.replace("\n", " ") for said in answer_questions(model, corpus, known_characters(questions, corpus, True), silent=True)]
 
 
 def say(part: str, right: int, total: int) -> str:

@@ -100,6 +100,7 @@ def test_the_other_edition_and_both(project, outputs):
 
 
 def test_missing_files_are_listed_and_nothing_is_zipped(project):
+    (project / "assignment5.zip").write_bytes(b"an older one")
     (project / "vanilla.model.params").unlink()
     (project / "perceiver.pretrain.test.predictions").unlink()
     done = collect(project)
