@@ -1,6 +1,7 @@
 # make demo   the main job in small, in minutes on two cores
 # make reproduce [EDITION=synthesizer] [RECIPE=laptop]   every command of a handout, to the zip; typed again, it goes on
 # make test   the tests
+# make test-browser   the page of evaluate --report_path in a Chromium; what it looks like goes to pictures/
 # make soak   runs killed by the hundred, files damaged by the thousand: half an hour
 # make lint   ruff
 # make autograder [ANSWERS=birth_test.tsv] [INDEX=URL]   autograder.zip for Gradescope; URL: where pip finds PyTorch for CPUs alone
@@ -19,6 +20,10 @@ test: .venv/development
 soak: .venv/development
 	$(BIN)/python -m pytest --soak -q -s tests/test_faults.py tests/test_hostile.py tests/test_autograder.py
 
+test-browser: .venv/development
+	mkdir -p pictures
+	BROWSER_TESTS=pictures $(BIN)/python -m pytest tests/test_recall.py -k browser
+
 lint: .venv/development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,4 +40,4 @@ autograder: .venv/runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-.PHONY: demo reproduce test soak lint autograder
+.PHONY: demo reproduce test test-browser soak lint autograder

@@ -38,7 +38,8 @@ body { margin: 0 auto; max-width: 68rem; padding: 1.5rem 1rem 4rem; font: 16px/1
   background: var(--paper); }
 h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.2rem; margin-top: 2.5rem; } h3 { font-size: 1rem; margin: 1rem 0 .3rem; }
 p, figcaption { max-width: 46rem; } figcaption, .soft { color: var(--soft); font-size: .9rem; }
-.wide { overflow-x: auto; } .runs { display: flex; flex-wrap: wrap; gap: 1rem 2rem; } figure { margin: 0; max-width: 100%; }
+.wide { overflow-x: auto; } .runs { display: flex; flex-wrap: wrap; gap: 1rem 2rem; } .runs > * { min-width: 0; max-width: 100%; }
+figure { margin: 0; max-width: 100%; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } th, td { padding: .3rem .7rem; text-align: left;
   border-bottom: 1px solid var(--line); vertical-align: top; } th { font-weight: 600; } td.n, th.n { text-align: right;
   white-space: nowrap; }

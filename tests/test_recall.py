@@ -1,0 +1,303 @@
+"""How sure a model is, what its text says, and the page that shows both."""
+
+import json
+import math
+import os
+import random
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from calibration import auroc, calibration_error, fit_threshold, reliability, risk_coverage
+from console import UserError
+from dataset import CharCorruptionDataset
+from decoding import likeliest_answers
+from helpers import sharp_model
+from inventions import language, most_frequent, what_they_follow
+from page import make_page, write_page
+from recall import Record, lines_about, make_records, offset_in, person_of, reach_of, read_records, score_answers, write_records
+from recipes import VARIANTS
+
+# ---------------------------------------------------------------- how sure
+
+
+def probability(model, prompt, said):
+    """Of characters after a prompt, one full forward pass for each."""
+    total = 0.0
+    for n, character in enumerate(said):
+        logits, _ = model(torch.tensor([[*prompt, *said[:n]]]))
+        total += F.log_softmax(logits[0, -1].double(), dim=-1)[character].item()
+    return total
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_log_probability_and_entropy_are_those_of_one_character_at_a_time(variant):
+    model = sharp_model(variant)
+    prompts, said, end = [[1, 2, 3], [4, 5, 6, 7, 8, 2, 3, 3], [5]], [[4, 4], [3], []], 8
+    with torch.no_grad():
+        for prompt, answered, (log_probability, entropy, others) in zip(
+            prompts, said, score_answers(model, prompts, said, end, 3), strict=True
+        ):
+            assert log_probability == pytest.approx(probability(model, prompt, [*answered, end]), abs=1e-5)
+            first = F.softmax(model(torch.tensor([prompt]))[0][0, -1].double(), dim=-1)
+            assert entropy == pytest.approx(torch.distributions.Categorical(first).entropy().item(), abs=1e-5)
+            for other, score in others:
+                assert score == pytest.approx(probability(model, prompt, [*other, end]), abs=1e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_beam_finds_the_likeliest_answers_of_all(variant):
+    """A beam as wide as there are beginnings can't miss: all answers of up to two characters are written out."""
+    model, prompts, end = sharp_model(variant), [[1, 2, 3], [4, 5, 6, 7, 2]], 0
+    with torch.no_grad():
+        for prompt, found in zip(prompts, likeliest_answers(model, prompts, 2, end, width=81, least=-1000), strict=True):
+            answers = [(), *((a,) for a in range(1, 9)), *((a, b) for a in range(1, 9) for b in range(1, 9))]
+            expected = sorted(((probability(model, prompt, [*said, end]), said) for said in answers), reverse=True)
+            assert [tuple(said) for said, _ in found] == [said for _, said in expected]
+            assert [score for _, score in found] == pytest.approx([score for score, _ in expected], abs=1e-4)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_answer_is_longer_than_it_may_be_nor_than_the_block_nor_less_likely_than_asked_for(variant):
+    model, end = sharp_model(variant), 2
+    prompts = [[3, 1, 4], [1, 5, 8, 8, 6], [7] * (model.get_block_size() - 2)]
+    for prompt, found in zip(prompts, likeliest_answers(model, prompts, 6, end, 4, least=-9.0), strict=True):
+        assert all(len(said) <= 6 and len(prompt) + len(said) <= model.get_block_size() and score > -9 for said, score in found)
+        assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
+
+
+# ---------------------------------------------------------------- what confidence is worth
+
+PAIRS = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]) | st.floats(0, 1), st.booleans()), min_size=1, max_size=40)
+
+
+@given(PAIRS)
+def test_auroc_is_the_share_of_pairs_that_are_in_order(pairs):
+    right, wrong = [s for s, r in pairs if r], [s for s, r in pairs if not r]
+    found = auroc(*zip(*pairs, strict=True))
+    if not right or not wrong:
+        assert found is None
+    else:
+        assert found == pytest.approx(sum((a > b) + (a == b) / 2 for a in right for b in wrong) / len(right) / len(wrong))
+
+
+@given(PAIRS)
+def test_no_threshold_tells_right_from_wrong_better(pairs):
+    sure, right = zip(*pairs, strict=True)
+
+    def told(least):
+        return sum((s >= least) == r for s, r in pairs)
+
+    threshold = fit_threshold(sure, right)
+    assert told(threshold.confidence) == max(told(least) for least in (*sure, 2.0))
+    assert threshold.given == sum(s >= threshold.confidence for s in sure) and threshold.kept == len(pairs) - threshold.given
+    assert threshold.given_right == sum(r for s, r in pairs if s >= threshold.confidence)
+    assert threshold.kept_right == sum(r for s, r in pairs if s < threshold.confidence)
+    assert fit_threshold([], []) is None
+
+
+@given(PAIRS)
+def test_bins_hold_every_answer_once_and_coverage_grows(pairs):
+    sure, right = zip(*pairs, strict=True)
+    bins = reliability(sure, right)
+    assert sum(b.count for b in bins) == len(pairs)
+    assert sum(b.count * b.accuracy for b in bins) == pytest.approx(sum(right))
+    assert sum(b.count * b.confidence for b in bins) == pytest.approx(sum(sure))
+    coverage, risk = zip(*risk_coverage(sure, right), strict=True)
+    assert list(coverage) == [n / len(pairs) for n in range(1, len(pairs) + 1)]
+    assert risk[-1] == pytest.approx(1 - sum(right) / len(right))
+
+
+def test_calibration_error_and_risk_of_a_worked_example():
+    sure, right = [0.95, 0.91, 0.55, 0.52, 0.12], [True, True, True, False, False]
+    assert calibration_error(sure, right) == pytest.approx((2 * 0.07 + 2 * abs(0.535 - 0.5) + 1 * 0.12) / 5)
+    assert risk_coverage(sure, right) == [(0.2, 0.0), (0.4, 0.0), (0.6, 0.0), (0.8, 0.25), (1.0, 0.4)]
+    assert calibration_error([1.0] * 10, [True] * 10) == 0
+
+
+# ---------------------------------------------------------------- what the text says
+
+TEXT = [
+    "Ada Byron. Ada Byron was born in London.",
+    "J. R. Hartley. An author, born in Leeds, of J. R. Hartley's books on Ada Byron.",
+    f"Bo Far. {'x' * 100} Bo Far comes from Lima.",
+    "Mentions Cy Absentee. But no line of Cy's.",
+]
+
+
+def test_where_the_text_names_a_person_and_a_place():
+    people = [person_of(f"Where was {name} born?") for name in ("Ada Byron", "J. R. Hartley", "Bo Far", "Cy Absentee", "Di Nowhere")]
+    lines, named = lines_about(people, TEXT)
+    assert lines == {"Ada Byron": [TEXT[0]], "J. R. Hartley": [TEXT[1]], "Bo Far": [TEXT[2]]}
+    assert named == {"Ada Byron", "J. R. Hartley", "Bo Far", "Cy Absentee"}
+    assert offset_in(lines["Ada Byron"], "London") == TEXT[0].index("London") and offset_in(lines["Ada Byron"], "Lima") is None
+    assert reach_of("London", 33, True) == "within reach" and reach_of("Lima", None, True) == "never named"
+    assert reach_of("Lima", 108, True) == "within reach" and reach_of("Lima", 109, True) == "beyond"  # characters 109 to 112, or not
+    assert reach_of("Lima", None, False) == "person absent"
+    assert person_of("Who wrote Emma?") == "Who wrote Emma?"
+
+
+def test_records_hold_what_the_model_says_and_survive_the_disk(tmp_path):
+    corpus = CharCorruptionDataset("ab. c\nbc. a", 24)
+    model = sharp_model("vanilla")  # of nine characters, as many as the corpus has at most
+    questions, places = ["ab", "ca"], ["c", "b"]
+    corpus_size = corpus.vocab_size
+    model.head = torch.nn.Linear(16, corpus_size, bias=False)
+    predictions = ["c", ""]
+    records = make_records(model, corpus, questions, places, predictions)
+    assert [record.right for record in records] == [True, False] and records[0].reach == "within reach" and records[0].place_offset == 4
+    assert [record.person_in_text for record in records] == [True, False] and records[1].reach == "person absent"
+    assert all(said != record.prediction for record in records for said, _ in record.runners_up)
+    write_records(tmp_path / "a.jsonl", records)
+    again = read_records(tmp_path / "a.jsonl")
+    assert [r.question for r in again] == questions and again[0].log_probability == records[0].log_probability
+    assert all(json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines())
+    for wrong in ("{}", "[1]", "no JSON", '{"question": 1}'):
+        (tmp_path / "b.jsonl").write_text((tmp_path / "a.jsonl").read_text(encoding="utf-8") + wrong, encoding="utf-8")
+        with pytest.raises(UserError, match=r"b.jsonl, line 3: no record"):
+            read_records(tmp_path / "b.jsonl")
+
+
+# ---------------------------------------------------------------- what inventions follow
+
+
+def record(person, said, place, sure=0.5, reach="within reach"):
+    return Record(f"Where was {person} born?", person, said, math.log(sure), [("Rome", -2.0)], 0.5, True, place, 5, reach, said == place)
+
+
+def test_what_inventions_follow_is_counted_against_chance():
+    taught = [("Ann Kim", "Seoul"), ("Bob Olsen", "Oslo"), ("Ann Lee", "Busan"), ("Cy Ivanov", "Omsk")]
+    records = [
+        record("Di Kim", "Seoul", "Rome"),
+        record("Ed Olsen", "Oslo", "Rome"),
+        record("Flo Ray", "Omsk", "Rome"),
+        record("Al Fa", "X", "X"),
+    ]
+    follows = {f.feature: f for f in what_they_follow(records, taught)}
+    assert follows["the same surname"].share == pytest.approx(2 / 3)  # Kim and Olsen; not Ray
+    assert follows["the same surname"].by_chance == pytest.approx(2 / 9)  # each of the three places is dealt to each person
+    assert follows["the same first name"].share == 0
+    assert most_frequent(records, taught)[0] == ("Seoul", 1, 0, 1)
+    assert [language(name) for name in ("X Petrov", "Y Jensen", "Z Bianchini", "Q Qq")] == ["Slavic", "Nordic", "Italian", "none told"]
+
+
+# ---------------------------------------------------------------- the page
+
+
+class Tags(HTMLParser):
+    """Checks that tags close in order; collects attributes and text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.attributes, self.text = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in ("meta", "link", "input"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def some_records(n=60, seed=0):
+    chance = random.Random(seed)
+    reaches = ["within reach"] * 4 + ["beyond", "never named", "person absent"]
+    return [
+        record(
+            f"P{i} <b>Q & R</b>", chance.choice(["Rome", "Oslo"]), chance.choice(["Rome", "Oslo"]), chance.random(), chance.choice(reaches)
+        )
+        for i in range(n)
+    ]
+
+
+def test_the_page_is_whole_says_what_is_in_the_records_and_asks_for_nothing_else(tmp_path):
+    records = some_records()
+    blind = [Record("q", "q", "x", -1.0, [], 0.1, False)]
+    page = make_page({"one": records, "two </script>": some_records(seed=1), "blind": blind}, [("A B", "Rome")])
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == [] and "<b>Q" not in page
+    assert not [a for a in tags.attributes if a[1] in ("src", "href") and a[2] != "data:,"] and "http" not in page
+    pictures = [a for a in tags.attributes if a[0] == "svg" and a[1] == "aria-label"]
+    assert len(pictures) == 3 and all(len(value) > 20 for _, _, value in pictures)
+    right = sum(r.right for r in records)
+    text = " ".join(tags.text)
+    assert f"{100 * right / len(records):.1f}%" in text and "no places given" in text
+    within = [r.right for r in records if r.reach == "within reach"]
+    assert f"{sum(within)} of {len(within)}" in text
+    people = json.loads(page.split('id="people">')[1].split("</script>")[0])
+    assert len(people) == 121 and people[0][1] == records[0].person
+    write_page(tmp_path / "page.html", {"empty": []}, [])
+    assert "no places given" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(os.environ.get("BROWSER_TESTS") is None, reason="make test-browser")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser_nothing_overflows_and_the_filter_works(tmp_path, width, scheme):
+    from browser import Browser
+
+    path = tmp_path / "page.html"
+    write_page(path, {"one": some_records(), "a run with a rather long name of its own": some_records(seed=1)}, [("A B", "Rome")])
+    with Browser() as browser:
+        browser.open(path, width, scheme)
+        assert browser.run("document.documentElement.scrollWidth") <= width
+        dark = browser.run("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+        assert dark == (scheme == "dark")
+        shown = "document.querySelectorAll('#table tbody tr').length"
+        assert browser.run(shown) == 120
+        browser.run("document.querySelector('[name=text]').value = 'P7 '; document.querySelector('form').dispatchEvent(new Event('input'))")
+        assert browser.run(shown) == 2
+        browser.run("document.querySelector('[name=run]').value = 'one'; document.querySelector('form').dispatchEvent(new Event('input'))")
+        assert browser.run(shown) == 1 and browser.run("document.getElementById('count').textContent") == "1 of 120 answers"
+        assert browser.errors == []
+        browser.photograph(Path(os.environ["BROWSER_TESTS"]) / f"page-{width}-{scheme}.png")
+
+
+@pytest.mark.parametrize("variant", ["vanilla", "perceiver"])
+def test_ask_and_details_from_the_command_line(folder, variant):
+    from helpers import execute
+
+    params = f"{variant} wiki.txt --recipe quick --bottleneck_dim 40 --device cpu"
+    assert execute(f"finetune {params} --max_epochs 1 --writing_params_path p --finetune_corpus_path birth_places_train.tsv")[0] == 0
+    line = f"evaluate {params} --reading_params_path p --eval_corpus_path birth_dev.tsv --outputs_path o --details_path d.jsonl"
+    code, out, errors = execute(f"{line} --report_path r.html --finetune_corpus_path birth_places_train.tsv")
+    assert code == 0 and "Correct: " in out, errors
+    records, said = read_records("d.jsonl"), Path("o").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    assert [r.prediction.replace("\n", " ") for r in records] == said and all(r.right is not None for r in records)
+    assert "What it knows" in Path("r.html").read_text(encoding="utf-8")
+    question = Path("birth_dev.tsv").read_text(encoding="utf-8").split("\t")[0]
+    asking = f"ask {params} --reading_params_path p".split()
+    code, out, errors = execute_words([*asking, question])
+    assert code == 0 and "Probably invented: of all its answers to birth_dev.tsv, 0% are right" in out, errors
+    assert f"  {records[0].prediction}\n" in out
+    code, out, _ = execute_words([*asking, "Where was Nobody Atall born?"])
+    assert code == 0 and "Invented: the text never names Nobody Atall." in out
+    Path("birth_dev.tsv").unlink()
+    code, out, _ = execute_words([*asking, question])
+    assert code == 0 and "There is no birth_dev.tsv to tell by" in out
+    code, _, errors = execute_words(asking)
+    assert code == 2 and errors == "run.py: error: ask needs a question, in quotes\n"
+
+
+def execute_words(words):
+    """run.py with these arguments, which may hold spaces."""
+    import subprocess
+    import sys
+
+    from helpers import RUN
+
+    done = subprocess.run([sys.executable, RUN, *words], capture_output=True, text=True, check=False, encoding="utf-8")
+    return done.returncode, done.stdout, done.stderr
