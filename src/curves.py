@@ -3,6 +3,7 @@
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +35,14 @@ class Curves:
         """Anything else, by the name that a SummaryWriter's method has: add_text, say, is `text`."""
         if self.writer is not None:
             self.attempt(lambda: getattr(self.writer, f"add_{kind}")(*what))
+
+    def add_run(self, args: Namespace, recipe: Recipe, results: dict[str, float]) -> None:
+        """A line of the HParams tab: what was run, and what came of it."""
+        chosen = {"function": args.function, "variant": args.variant, "seed": args.seed, "recipe": args.recipe}
+        if args.variant == "perceiver":
+            chosen["bottleneck_dim"] = args.bottleneck_dim
+        plain = {name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in asdict(recipe).items()}
+        self.add("hparams", chosen | plain, results, None, ".")  # "." is the run itself
 
     def flush(self) -> None:
         """Let a reader see all points."""

@@ -4,6 +4,7 @@ import math
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import processes
 from calibration import Threshold, auroc, calibration_error, fit_threshold, reliability, risk_coverage
 from console import UserError, blaming
 from curves import Curves, open_curves
-from dataset import MASK_CHAR, CharCorruptionDataset, encode, unknown_characters
+from dataset import MASK_CHAR, PAD_CHAR, CharCorruptionDataset, encode, unknown_characters
 from decoding import answer
 from files import read_questions, written_whole
 from model import GPT
@@ -24,6 +25,7 @@ from recipes import Recipe
 from utils import evaluate_places
 
 ANSWER_LENGTH = 32  # characters decoded for an answer, at most
+N_SAMPLES, BEGINNING = 4, 30  # texts that training shows the model going on with, after so many characters
 EVALUATION_BATCH = 64  # questions answered at a time: on two cores, more are slower
 
 
@@ -40,10 +42,15 @@ class Table(NamedTuple):
 
 def prepare_evaluation(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
     """Read the questions; to be called, to answer them."""
+    return partial(evaluate, args, recipe, model, corpus, read_table(args, model, corpus))
+
+
+def read_table(args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Table:
+    """What there is to ask. Raises UserError where the model can't be."""
     questions, places = read_questions(args.eval_corpus_path)
     with blaming(args.eval_corpus_path):
         questions = check_questions(questions, model, corpus, args.unknown)
-    return partial(evaluate, args, recipe, model, corpus, Table(questions, places, read_taught(args.finetune_corpus_path)))
+    return Table(questions, places, read_taught(args.finetune_corpus_path))
 
 
 def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, table: Table) -> None:
@@ -72,6 +79,7 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
         writer.add_scalar(f"accuracy/{name}", correct / total, 0)
         if records:
             show_recall(writer, records)
+        writer.add_run(args, recipe, {f"accuracy/{name}": correct / total})
 
 
 def show_recall(writer: Curves, records: Sequence[Record]) -> None:
@@ -89,6 +97,34 @@ def show_recall(writer: Curves, records: Sequence[Record]) -> None:
     for coverage, risk in risk_coverage(sure, right):
         writer.add_scalar("confidence/risk by coverage", risk, round(100 * coverage))
     writer.add("pr_curve", "confidence/right by threshold", torch.tensor(right), torch.tensor(sure), 0)
+
+
+# ---------------------------------------------------------------- while it trains
+
+
+def prepare_watching(args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Callable[[Curves, int, int], None]:
+    """Read the questions at --eval_corpus_path, where it is given; to be called with where to write, after which epoch of how many.
+
+    Ten times in a run it writes how many of them the model has right, and what it makes of some texts' beginnings.
+    """
+    table = read_table(args, model, corpus) if args.eval_corpus_path is not None else None
+    beginnings = [document[:BEGINNING] for document in islice(corpus.data, N_SAMPLES) if document]
+
+    def watch(writer: Curves, epoch: int, n_epochs: int) -> None:
+        if epoch % max(1, n_epochs // 10) and epoch != n_epochs:
+            return
+        if table is not None and table.places is not None:
+            predictions = answer_questions(model, corpus, table.questions, silent=True)
+            right = sum(map(str.__eq__, predictions, table.places))
+            writer.add_scalar(f"accuracy/{Path(args.eval_corpus_path).stem}", right / len(predictions), epoch)
+        if processes.rank() == 0:
+            prompts = [encode(beginning, corpus.stoi).tolist() for beginning in beginnings]
+            going_on = answer(model, prompts, ANSWER_LENGTH, end=corpus.stoi[PAD_CHAR])
+            written = ["".join(corpus.itos[index] for index in indices) for indices in going_on]
+            samples = "\n\n".join(f"{beginning}**{text}**" for beginning, text in zip(beginnings, written, strict=True))
+            writer.add("text", "samples", samples, epoch)
+
+    return watch
 
 
 # ---------------------------------------------------------------- a single question

@@ -49,7 +49,7 @@ def parse_arguments() -> Namespace:
     files.add_argument("--reading_params_path", help="parameters to start from")
     files.add_argument("--writing_params_path", help="where the trained parameters go")
     files.add_argument("--finetune_corpus_path", help="questions and places, a tab between them; pretrain mixes them in, where given")
-    files.add_argument("--eval_corpus_path", help="questions to answer, with places or without; ask: those to know its certainty by")
+    files.add_argument("--eval_corpus_path", help="questions to answer; training: to watch; ask: to judge certainty by")
     files.add_argument("--outputs_path", help="where the predictions go, a line each")
     files.add_argument("--details_path", help="where evaluate tells how sure it is of each answer, JSON lines")
     files.add_argument("--report_path", help="where it makes a page of that, HTML")

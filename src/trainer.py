@@ -55,7 +55,8 @@ class TrainerConfig:
     seed: int = 0
     device: str = "auto"
     plain: bool = False  # without threads, CUDA graphs and bfloat16
-    writer: "Curves | SummaryWriter | None" = None  # gets train/loss and train/lr
+    writer: "Curves | SummaryWriter | None" = None  # gets train/loss, train/lr, train/grad_norm and train/examples_per_s
+    after_epoch: Callable[[int], None] | None = None  # is told how many epochs are done
 
 
 def learning_rate(tokens: int, config: TrainerConfig) -> float:
@@ -123,7 +124,8 @@ class Trainer:
         self.step = 0  # steps done
         self.tokens = 0  # trained on so far
         self.seconds = 0.0  # trained for so far
-        self.unread: list[tuple[Tensor, float]] = []  # losses and rates since the last reading
+        self.unread: list[tuple[Tensor, Tensor, float]] = []  # losses, norms of gradients and rates since the last reading
+        self.read_at = (0.0, 0)  # seconds trained for, and examples seen, at that reading
         self.recent_losses: deque[float] = deque(maxlen=LOG_EVERY)
         self.best_test_loss = math.inf
 
@@ -144,11 +146,12 @@ class Trainer:
             for batch in self.load(batches, self.step):
                 rate = learning_rate(self.tokens, config)
                 torch.manual_seed(derive_seed(config.seed, "dropout", self.step) + processes.rank())
-                self.unread.append((self.train_step(batch, rate), rate))
+                self.unread.append((*self.train_step(batch, rate), rate))
                 self.step += 1
                 epoch, into_epoch = divmod(self.step, batches.steps_per_epoch)
                 if self.step % LOG_EVERY == 0 or self.step == len(batches):
                     self.read_losses()
+                    self.log_speed(time.monotonic() - began, batches.examples_before(self.step))
                     bar.set_description(f"epoch {min(epoch + 1, config.max_epochs)}/{config.max_epochs}", refresh=False)
                     bar.set_postfix_str(f"loss {self.loss:.3f}, lr {rate:.1e}", refresh=False)
                 bar.update(batch.n_examples)
@@ -194,31 +197,40 @@ class Trainer:
             parts = [Part(*(tensor.to(self.device, non_blocking=True) for tensor in part[:2]), part.share) for part in batch.parts]
             yield batch._replace(parts=parts)
 
-    def train_step(self, batch: Batch, rate: float) -> Tensor:
-        """One step at AdamW's `rate`; the loss before it, still on the device."""
+    def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
+        """One step at AdamW's `rate`; the loss before it and the norm of its gradient before clipping, still on the device."""
         self.model.train()
         self.tokens += batch.n_tokens
         loss = self.gradients.compute(batch.parts[processes.rank() :: processes.count()])
         loss = processes.sum_gradients(self.gradients.parameters, loss)
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_norm_clip)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_norm_clip)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * rate / self.config.learning_rate
             optimizer.step()
-        return loss
+        return loss, norm
 
     def read_losses(self) -> None:
-        """Log the losses of the latest steps, the one place that waits for the device."""
-        losses = torch.stack([loss for loss, _ in self.unread]).tolist() if self.unread else []
+        """Log the latest steps, the one place that waits for the device."""
+        if not self.unread:
+            return
+        losses, norms = torch.stack([torch.stack([loss, norm]) for loss, norm, _ in self.unread]).T.tolist()
         first = self.step - len(losses)
-        for step, (loss, (_, rate)) in enumerate(zip(losses, self.unread, strict=True), start=first):
+        for step, (loss, norm, (*_, rate)) in enumerate(zip(losses, norms, self.unread, strict=True), start=first):
             if not math.isfinite(loss):
                 raise UserError(f"the loss is {loss} in step {step + 1}: {CURE_OF_NAN}")
             self.recent_losses.append(loss)
             if self.config.writer is not None:
-                self.config.writer.add_scalar("train/loss", loss, step)
-                self.config.writer.add_scalar("train/lr", rate, step)
+                for name, value in (("loss", loss), ("lr", rate), ("grad_norm", norm)):
+                    self.config.writer.add_scalar(f"train/{name}", value, step)
         self.unread.clear()
+
+    def log_speed(self, seconds: float, n_examples: int) -> None:
+        """Log the examples a second since the last time, these being all seconds and examples so far."""
+        (former_seconds, former_examples), self.read_at = self.read_at, (seconds, n_examples)
+        if self.config.writer is not None and seconds > former_seconds > 0:
+            speed = (n_examples - former_examples) / (seconds - former_seconds)
+            self.config.writer.add_scalar("train/examples_per_s", speed, self.step - 1)
 
     def finish_epoch(self, epoch: int) -> None:
         """Measure the loss on the test set, where there is one, and keep the parameters, where it is said where."""
@@ -231,6 +243,8 @@ class Trainer:
             self.best_test_loss = test_loss
             if processes.rank() == 0:
                 save_params(self.model, self.config.ckpt_path)
+        if self.config.after_epoch is not None:
+            self.config.after_epoch(epoch)
 
     @torch.no_grad()
     def test(self) -> float:

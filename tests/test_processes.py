@@ -77,7 +77,7 @@ with processes.joined("cpu"):
     corpus = CharCorruptionDataset("\\n".join(f"Person {i} was born in town {i * i % 17}." for i in range(int(sys.argv[2]))), 48)
     model = GPT(GPTConfig(corpus.vocab_size, 48, n_layer=2, n_head=2, n_embd=16, embd_pdrop=0, resid_pdrop=0, attn_pdrop=0)).double()
     trainer = Trainer(model, corpus, None, TrainerConfig(batch_size=99, grad_norm_clip=1e9, learning_rate=1e-12, device="cpu"))
-    loss = trainer.train_step(trainer.batches(corpus, 1)[0], 1e-12)
+    loss, _ = trainer.train_step(trainer.batches(corpus, 1)[0], 1e-12)
     if processes.rank() == 0:
         torch.save([loss, *(p.grad for p in model.parameters())], sys.argv[1])
 """

@@ -292,6 +292,33 @@ def test_ask_and_details_from_the_command_line(folder, variant):
     assert code == 2 and errors == "run.py: error: ask needs a question, in quotes\n"
 
 
+def test_tensorboard_shows_accuracy_samples_and_the_run_among_others(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from helpers import execute
+
+    def shown(function):
+        (run,) = Path("expt", function).iterdir()
+        return EventAccumulator(str(run)).Reload()
+
+    model = "vanilla wiki.txt --recipe quick --device cpu"
+    tables = "--finetune_corpus_path birth_places_train.tsv --eval_corpus_path birth_dev.tsv"
+    assert execute(f"finetune {model} --max_epochs 3 {tables} --writing_params_path p")[0] == 0
+    finetuning = shown("finetune")
+    assert [event.step for event in finetuning.Scalars("accuracy/birth_dev")] == [1, 2, 3]
+    (text, *_) = finetuning.Tensors("samples/text_summary")
+    beginning = Path("wiki.txt").read_text(encoding="utf-8")[:30]
+    assert text.tensor_proto.string_val[0].decode().startswith(f"{beginning}**")
+    line = f"evaluate {model} --reading_params_path p --eval_corpus_path birth_dev.tsv --outputs_path o.predictions --details_path d"
+    assert execute(line)[0] == 0
+    evaluation = shown("evaluate")
+    assert evaluation.Scalars("accuracy/o")[0].value == 0 and evaluation.Scalars("confidence/calibration error")[0].value > 0
+    for run, result in ((finetuning, "final loss"), (evaluation, "accuracy/o")):
+        assert run.Scalars(result)
+        content = run.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+        assert b"pretrain_epochs" in content and b"vanilla" in content
+
+
 def execute_words(words):
     """run.py with these arguments, which may hold spaces."""
     import subprocess

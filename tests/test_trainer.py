@@ -76,6 +76,32 @@ def test_the_trainer_follows_the_schedule_by_tokens_with_padding():
     assert trainer.tokens == 3 * 20 * 47
 
 
+def test_the_norm_that_is_logged_is_the_gradients_before_it_is_clipped():
+    logged = {}
+
+    class Writer:
+        def add_scalar(self, tag, value, step):
+            logged.setdefault(tag, {})[step] = value
+
+    corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    no_dropout = {"embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0}
+    model, twin = small_model(corpus, **no_dropout), small_model(corpus, **no_dropout)
+    config = TrainerConfig(max_epochs=4, batch_size=8, learning_rate=1e-3, grad_norm_clip=1e-3, device="cpu", writer=Writer())
+    trainer = Trainer(model, corpus, None, config)
+    batch = trainer.batches(corpus, 1)[0]
+    sum(twin(part.x, part.y)[1] * part.share for part in batch.parts).backward()
+    norm = torch.cat([parameter.grad.flatten() for parameter in twin.parameters()]).norm().item()
+    trainer.train()
+    assert logged["train/grad_norm"][0] == pytest.approx(norm, rel=1e-4) and norm > 1e-2
+    assert set(logged["train/grad_norm"]) == set(range(12)) and all(speed > 0 for speed in logged["train/examples_per_s"].values())
+
+
+def test_after_each_epoch_somebody_is_told():
+    told = []
+    trained(after_epoch=told.append)
+    assert told == [1, 2, 3]
+
+
 # ---------------------------------------------------------------- the optimizer
 
 
