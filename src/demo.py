@@ -10,15 +10,21 @@ import sys
 import time
 from pathlib import Path
 
+from checkpoint import load_model
 from console import run_reporting_errors
+from dataset import CharCorruptionDataset
 from files import read_questions, read_text, split_rows
-from handout import DEV, PARTS
+from handout import DEV, PARTS, TEXT, TRAIN
 from make_corpus import write_world
+from page import read_taught, write_page
+from recall import make_records
+from recipes import RECIPES
 from reproduce import reproduce
 from utils import evaluate_places
 
 PEOPLE = 450
 FOLDER = Path("demo")
+MODELS = {"nopretrain": "vanilla, no pretraining", "vanilla": "vanilla, pretrained", "perceiver": "perceiver, pretrained"}
 
 
 def main() -> int:
@@ -29,22 +35,31 @@ def main() -> int:
     write_world(PEOPLE, seed=1, out=FOLDER, answers=FOLDER / "birth_test.tsv")
     if code := reproduce("perceiver", "quick", FOLDER):
         return code
+    write_report()
     print_table()
     print(f"\nDone in {time.monotonic() - started:.0f} s. The files are in {FOLDER}/; the curves: tensorboard --logdir {FOLDER}/expt/")
+    print(f"What it knows and what it makes up, on a page: {FOLDER}/report.html")
     print(f"What a grader would say: python autograder/grade.py {FOLDER}/assignment5.zip --data {FOLDER} --recipe quick")
     return 0
+
+
+def write_report() -> None:
+    """The page of the three models' answers to dev."""
+    corpus = CharCorruptionDataset.from_file(FOLDER / TEXT, RECIPES["quick"].block_size)
+    questions, places = read_questions(FOLDER / DEV)
+    runs = {}
+    for part, name in MODELS.items():
+        predictions = split_rows(read_text(FOLDER / PARTS[part][1], may_be_blank=True))
+        runs[name] = make_records(load_model(FOLDER / PARTS[part][0]), corpus, questions, places, predictions)
+    write_page(FOLDER / "report.html", runs, read_taught(FOLDER / TRAIN))
 
 
 def print_table() -> None:
     """A few answers, then the accuracies on dev, each with its standard error."""
     questions, places = read_questions(FOLDER / DEV)
     rows = {'always "London"': ["London"] * len(questions)}
-    for part, name in (
-        ("nopretrain", "vanilla, no pretraining"),
-        ("vanilla", "vanilla, pretrained"),
-        ("perceiver", "perceiver, pretrained"),
-    ):
-        rows[name] = split_rows(read_text(FOLDER / PARTS[part][1]))
+    for part, name in MODELS.items():
+        rows[name] = split_rows(read_text(FOLDER / PARTS[part][1], may_be_blank=True))
     print("\nWhat the pretrained model says, and what its text said:")
     for question, said, place in list(zip(questions, rows["vanilla, pretrained"], places or [], strict=True))[:8]:
         print(f"  {question:<45} {said:<20} {'right' if said == place else place}")

@@ -30,8 +30,8 @@ def refuse_pipes(path: str | Path) -> None:
             raise UserError(f"can't read {path}: it is no ordinary file")
 
 
-def read_text(path: str | Path) -> str:
-    """The text of a UTF-8 file, any line endings read as newlines and a byte order mark dropped."""
+def read_text(path: str | Path, may_be_blank: bool = False) -> str:
+    """The text of a UTF-8 file, any line endings read as newlines and a byte order mark dropped. Raises UserError."""
     refuse_pipes(path)
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -40,7 +40,7 @@ def read_text(path: str | Path) -> str:
         raise UserError(f"{path}, line {line}: byte {error.start} is not UTF-8: save it as UTF-8 text") from None
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror or error}") from None
-    if not text.strip():
+    if not may_be_blank and not text.strip():
         raise UserError(f"{path} is empty")
     return text
 

@@ -21,7 +21,7 @@ from recall import REACHES, Record, person_of, read_records
 Runs = Mapping[str, Sequence[Record]]
 Taught = Sequence[tuple[str, str]]  # people and places
 REACH_MEANS = {
-    "within reach": "the person's line names the place within its first 112 characters, which pretraining shows",
+    "within reach": "the person's line names the place among the first characters, which pretraining shows (112 of a block of 128)",
     "beyond": "it names the place behind these",
     "never named": "it does not name the place",
     "person absent": "the text does not name the person",

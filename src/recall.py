@@ -20,7 +20,6 @@ from model import GPT
 
 RUNNERS_UP = 4
 ROWS = 64  # questions at a time
-REACH = 112  # characters of a line that pretraining shows at most, in a block of 128
 REACHES = ("within reach", "beyond", "never named", "person absent")
 
 
@@ -70,7 +69,7 @@ def make_records(
             person_in_text=people[number] in named,
             place=place,
             place_offset=offset,
-            reach=None if place is None else reach_of(place, offset, people[number] in named),
+            reach=None if place is None else reach_of(place, offset, people[number] in named, model.config.block_size * 7 // 8),
             right=None if place is None else predictions[number] == place,
         )
         records.append(record)
@@ -136,13 +135,13 @@ def offset_in(lines: Sequence[str], place: str) -> int | None:
     return min((line.find(place) for line in lines if place in line), default=None)
 
 
-def reach_of(place: str, offset: int | None, named: bool) -> str:
-    """Whether pretraining can have shown a place, as one of REACHES."""
+def reach_of(place: str, offset: int | None, named: bool, shown: int) -> str:
+    """Whether pretraining, which shows so many characters of a line at most, can have shown a place: one of REACHES."""
     if not named:
         return "person absent"
     if offset is None:
         return "never named"
-    return "within reach" if offset + len(place) <= REACH else "beyond"
+    return "within reach" if offset + len(place) <= shown else "beyond"
 
 
 # ---------------------------------------------------------------- on disk

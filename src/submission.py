@@ -65,7 +65,7 @@ def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iter
     model = read_model(folder / params, "vanilla" if part == "nopretrain" else part, corpus)
     for output, name in zip(outputs, (DEV, TEST), strict=True):
         questions, places = read_questions(folder / name)
-        predictions = split_rows(read_text(folder / output))
+        predictions = split_rows(read_text(folder / output, may_be_blank=True))
         if len(predictions) != len(questions):
             yield f"{output} has {len(predictions)} lines, {name} has {len(questions)} questions: evaluate again"
             continue

@@ -1,10 +1,14 @@
-"""A headless Chromium, driven over pipes by its DevTools protocol (chromedevtools.github.io/devtools-protocol)."""
+"""A headless Chromium, driven over pipes by its DevTools protocol (chromedevtools.github.io/devtools-protocol).
+
+python tests/browser.py demo/report.html docs/report.png        a picture of a page's upper part
+"""
 
 import base64
 import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -82,7 +86,13 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def photograph(self, path):
-        """Keep a picture of the whole page."""
-        picture = self.send("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+    def photograph(self, path, whole=True):
+        """Keep a picture of the page, or of what the window shows of it."""
+        picture = self.send("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
         Path(path).write_bytes(base64.b64decode(picture))
+
+
+if __name__ == "__main__":
+    with Browser() as browser:
+        browser.open(sys.argv[1], width=960, scheme="light")
+        browser.photograph(sys.argv[2], whole=False)

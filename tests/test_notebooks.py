@@ -1,0 +1,85 @@
+"""The notebooks, run from top to bottom with less work than they ask for; their own assertions count."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = ROOT / "mingpt-demo"
+QUICK = "--recipe quick --max_epochs 1 --device cpu"
+
+
+def run(name, folder, **parameters):
+    """All that a notebook prints, run in a folder with other values of its parameters."""
+    notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
+    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
+    assert len(cells) == 1, "one cell holds the parameters"
+    for name in parameters:
+        assert f"\n{name} = " in f"\n{cells[0].source}"
+    cells[0].source += "".join(f"\n{name} = {value!r}" for name, value in parameters.items())
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return "".join(output.get("text", "") for output in outputs), outputs
+
+
+@pytest.fixture(autouse=True)
+def this_python(monkeypatch, tmp_path):
+    """What the notebooks' shell finds as python is the one that runs the tests; no Jupyter settings are read or written."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+
+
+def pictures(outputs):
+    return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+def test_attention(tmp_path, world):
+    """Each of its experiments has an assertion of its own."""
+    for name in ("src", "mingpt-demo"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "expt"))
+    for path in world.iterdir():
+        shutil.copy(path, tmp_path)
+    said, outputs = run("attention.ipynb", tmp_path / "mingpt-demo", SAMPLES=300, STEPS=250)
+    assert pictures(outputs) == 8 and "c2 is u_b" in said and "on the name" in said
+    assert list((tmp_path / "mingpt-demo/expt/attention").glob("events*"))
+
+
+def test_play_char_stands_alone(tmp_path, world):
+    shutil.copytree(NOTEBOOKS, tmp_path / "alone", ignore=shutil.ignore_patterns("__pycache__", "expt"))
+    said, outputs = run("play_char.ipynb", tmp_path / "alone", TEXT=str(world / "wiki.txt"), STEPS=40)
+    assert "step   40, loss" in said and "--- temperature 1.2" in said and pictures(outputs) == 1
+
+
+def test_colab_runs_every_command_and_makes_the_zip(tmp_path, world):
+    for name in ("collect_submission.sh", "london_baseline.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in world.iterdir():
+        shutil.copy(path, tmp_path)
+    said, _ = run("colab.ipynb", tmp_path, FOLDER=str(tmp_path), VARIANT="perceiver", EXTRA=QUICK)
+    assert "This is not Colab" in said and "Correct: " in said and (tmp_path / "assignment5.zip").exists()
+
+
+def test_a_failing_command_stops_colab(tmp_path, world):
+    from nbclient.exceptions import CellExecutionError
+
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in world.iterdir():
+        shutil.copy(path, tmp_path)
+    with pytest.raises((CellExecutionError, AssertionError), match="exit code 2"):
+        said, _ = run("colab.ipynb", tmp_path, FOLDER=str(tmp_path), EXTRA=f"{QUICK} --no_such_flag")
+        assert False, said  # noqa: B011
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_whole_and_committed_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert all(not cell.outputs and cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
+    assert path.stat().st_size < 60_000
