@@ -99,9 +99,11 @@ class Decoder:
             memory.keep(rows)
 
 
-@torch.inference_mode()
-def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> list[list[int]]:
-    """The likeliest continuation of each prompt, up to `end` (left out), `steps` characters, or the block's end."""
+def read_prompts(model: GPT, prompts: Sequence[list[int]], steps: int) -> tuple[Decoder, Tensor, Tensor, int]:
+    """A decoder that has read B prompts; and for the characters to choose next, of which `steps` are to follow at most:
+
+    what the head reads (B, C), their positions (B,), and the number of positions that there are.
+    """
     model.eval()
     device = next(model.parameters()).device
     longest = max(map(len, prompts))
@@ -110,9 +112,15 @@ def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> li
     # filled up on the right: no position looks at what lies behind it
     idx = torch.tensor([prompt + [0] * (longest - len(prompt)) for prompt in prompts], device=device)  # (B, longest)
     x = decoder.forward(idx, torch.arange(longest, device=device).expand_as(idx))
-    at = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (B,) of the character to choose
-    x = x[torch.arange(len(prompts), device=device), at - 1]  # (B, C)
+    at = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (B,)
+    return decoder, x[torch.arange(len(prompts), device=device), at - 1], at, n_positions
 
+
+@torch.inference_mode()
+def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> list[list[int]]:
+    """The likeliest continuation of each prompt, up to `end` (left out), `steps` characters, or the block's end."""
+    decoder, x, at, n_positions = read_prompts(model, prompts, steps)
+    device = at.device
     answers: list[list[int]] = [[] for _ in prompts]
     numbers = torch.arange(len(prompts), device=device)  # (B,) of the prompts that the rows belong to
     ended = torch.zeros_like(numbers, dtype=torch.bool)
@@ -141,16 +149,8 @@ def likeliest_answers(
     An answer is whole where `end` follows it, which counts; `steps` characters are the most it may have. What is less
     likely than `least` is not looked for.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    longest = max(map(len, prompts))
-    n_positions = min(longest + steps, model.get_block_size())
-    decoder = Decoder(model, len(prompts), n_positions)
-    idx = torch.tensor([prompt + [0] * (longest - len(prompt)) for prompt in prompts], device=device)  # (P, longest)
-    x = decoder.forward(idx, torch.arange(longest, device=device).expand_as(idx))
-    at = torch.tensor([len(prompt) for prompt in prompts], device=device)
-    x = x[torch.arange(len(prompts), device=device), at - 1]  # (P, C)
-
+    decoder, x, at, n_positions = read_prompts(model, prompts, steps)
+    device = at.device
     whole: list[list[tuple[list[int], float]]] = [[] for _ in prompts]
     begun = [(number, [], 0.0) for number in range(len(prompts))]  # the rows: prompt, characters so far, log-probability
     for step in range(steps + 1):
