@@ -2,7 +2,7 @@
 
 import math
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from curves import Curves, open_curves
 from dataset import MASK_CHAR, PAD_CHAR, CharCorruptionDataset, encode, unknown_characters
 from decoding import answer
 from files import read_questions, written_whole
+from inventions import most_frequent, what_they_follow
 from model import GPT
 from page import read_taught, write_page
 from recall import REACHES, Record, make_records, write_records
@@ -78,11 +79,11 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
     with open_curves(args, recipe) as writer:
         writer.add_scalar(f"accuracy/{name}", correct / total, 0)
         if records:
-            show_recall(writer, records)
+            show_recall(writer, records, table.taught)
         writer.add_run(args, recipe, {f"accuracy/{name}": correct / total})
 
 
-def show_recall(writer: Curves, records: Sequence[Record]) -> None:
+def show_recall(writer: Curves, records: Sequence[Record], taught: Sequence[tuple[str, str]]) -> None:
     """What the page shows, in TensorBoard: shares and confidences as steps of a hundred."""
     sure, right = [math.exp(record.log_probability) for record in records], [bool(record.right) for record in records]
     for reach in REACHES:
@@ -97,6 +98,18 @@ def show_recall(writer: Curves, records: Sequence[Record]) -> None:
     for coverage, risk in risk_coverage(sure, right):
         writer.add_scalar("confidence/risk by coverage", risk, round(100 * coverage))
     writer.add("pr_curve", "confidence/right by threshold", torch.tensor(right), torch.tensor(sure), 0)
+    made_up = most_frequent(records, taught)
+    writer.add("text", "inventions", markdown_table(["place", "made up", "right", "taught"], made_up), 0)
+    if taught:
+        follows = [(f.feature, f"{f.share:.0%}", f"{f.by_chance:.0%}") for f in what_they_follow(records, taught)]
+        head = ["the place was taught of somebody with", "share", "by chance"]
+        writer.add("text", "what inventions follow", markdown_table(head, follows), 0)
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table as TensorBoard shows it."""
+    lines = [head, ["---"] * len(head), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 # ---------------------------------------------------------------- while it trains
@@ -121,8 +134,9 @@ def prepare_watching(args: Namespace, model: GPT, corpus: CharCorruptionDataset)
             prompts = [encode(beginning, corpus.stoi).tolist() for beginning in beginnings]
             going_on = answer(model, prompts, ANSWER_LENGTH, end=corpus.stoi[PAD_CHAR])
             written = ["".join(corpus.itos[index] for index in indices) for indices in going_on]
-            samples = "\n\n".join(f"{beginning}**{text}**" for beginning, text in zip(beginnings, written, strict=True))
-            writer.add("text", "samples", samples, epoch)
+            writer.add(
+                "text", "samples", markdown_table(["the text begins", "the model goes on"], zip(beginnings, written, strict=True)), epoch
+            )
 
     return watch
 

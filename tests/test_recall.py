@@ -308,11 +308,12 @@ def test_tensorboard_shows_accuracy_samples_and_the_run_among_others(folder):
     assert [event.step for event in finetuning.Scalars("accuracy/birth_dev")] == [1, 2, 3]
     (text, *_) = finetuning.Tensors("samples/text_summary")
     beginning = Path("wiki.txt").read_text(encoding="utf-8")[:30]
-    assert text.tensor_proto.string_val[0].decode().startswith(f"{beginning}**")
+    assert text.tensor_proto.string_val[0].decode().split("\n")[2].startswith(f"| {beginning} | ")
     line = f"evaluate {model} --reading_params_path p --eval_corpus_path birth_dev.tsv --outputs_path o.predictions --details_path d"
     assert execute(line)[0] == 0
     evaluation = shown("evaluate")
     assert evaluation.Scalars("accuracy/o")[0].value == 0 and evaluation.Scalars("confidence/calibration error")[0].value > 0
+    assert "| place | made up | right | taught |" in evaluation.Tensors("inventions/text_summary")[0].tensor_proto.string_val[0].decode()
     for run, result in ((finetuning, "final loss"), (evaluation, "accuracy/o")):
         assert run.Scalars(result)
         content = run.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
