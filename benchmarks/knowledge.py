@@ -13,7 +13,6 @@ first run is the recipe as it is; each `--change` adds one with these fields cha
 import ast
 import json
 import random
-import re
 import sys
 import time
 from argparse import Namespace
@@ -34,12 +33,10 @@ from dataset import CharCorruptionDataset, NameDataset
 from evaluation import answer_questions
 from files import read_text, sha256, split_pair, split_rows
 from model import GPT
+from recall import REACHES, look_up
 from recipes import RECIPES, VARIANTS, Recipe
 from stages import make_model, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
-
-REACH = 112  # characters of a line that pretraining shows at most, in a block of 128
-REACHES = ("within reach", "beyond", "absent")
 
 Pair = tuple[str, str]  # a question and its place
 
@@ -56,13 +53,6 @@ def hold_out(pairs: Sequence[Pair], n_people: int) -> tuple[list[Pair], list[Pai
         raise UserError(f"--held_out {n_people} leaves nobody of {len(questions)} people to train on")
     held_out = set(random.Random(1).sample(questions, n_people))
     return [pair for pair in pairs if pair[0] not in held_out], [pair for pair in pairs if pair[0] in held_out]
-
-
-def reach(question: str, place: str, lines: Sequence[str]) -> str:
-    """Where the text names the place: within the first 112 characters of the person's line, beyond them, or nowhere."""
-    person = re.sub(r"^Where was (.*) born\?$", r"\1", question)
-    ends = [line.find(place) + len(place) for line in lines if line.startswith(f"{person}. ") and place in line]
-    return REACHES[2] if not ends else REACHES[int(min(ends) > REACH)]
 
 
 def share_right(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> tuple[float, list[bool]]:
@@ -112,8 +102,8 @@ def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
         curves[function] = trainer.curve
         seconds += trainer.seconds - trainer.seconds_of_watching
         shares[function], each = share_right(model, corpus, asked)
-    lines = list(corpus.data)
-    reaches = [reach(*pair, lines) for pair in asked]
+    mentions = look_up(*zip(*asked, strict=True), corpus.data, recipe.block_size * 7 // 8)
+    reaches = [mention.reach for mention in mentions]
     asked_in, right_in = Counter(reaches), Counter(r for r, is_right in zip(reaches, each, strict=True) if is_right)
     return {
         "curve": curves["pretrain"],

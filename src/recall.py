@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -52,24 +53,22 @@ def make_records(
     prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
     said = [encode(prediction, corpus.stoi).tolist() for prediction in predictions]
     scores = score_answers(model, prompts, said, corpus.stoi[MASK_CHAR], n_runners_up)
-    people = [person_of(question) for question in questions]
-    lines, named = lines_about(people, corpus.data)
+    mentions = look_up(questions, places, corpus.data, model.config.block_size * 7 // 8)
     records = []
     for number, (log_probability, entropy, others) in enumerate(scores):
         place = places[number] if places is not None else None
-        offset = offset_in(lines.get(people[number], []), place) if place is not None else None
         texts = [("".join(corpus.itos[index] for index in answer), score) for answer, score in others]
         record = Record(
             question=questions[number],
-            person=people[number],
+            person=mentions[number].person,
             prediction=predictions[number],
             log_probability=log_probability,
             runners_up=[(text, score) for text, score in texts if text != predictions[number]][:n_runners_up],
             first_letter_entropy=entropy,
-            person_in_text=people[number] in named,
+            person_in_text=mentions[number].named,
             place=place,
-            place_offset=offset,
-            reach=None if place is None else reach_of(place, offset, people[number] in named, model.config.block_size * 7 // 8),
+            place_offset=mentions[number].offset,
+            reach=mentions[number].reach,
             right=None if place is None else predictions[number] == place,
         )
         records.append(record)
@@ -110,6 +109,29 @@ def score_answers(
 def person_of(question: str) -> str:
     """Whom a question asks about: what stands between "Where was" and "born?"; another question as it is."""
     return re.sub(r"^Where was (.*) born\?$", r"\1", question)
+
+
+class Mention(NamedTuple):
+    """What a text says of a question."""
+
+    person: str
+    named: bool  # anywhere
+    offset: int | None  # where the person's line names the place first
+    reach: str | None  # one of REACHES; None without a place
+
+
+def look_up(questions: Sequence[str], places: Sequence[str] | None, documents: Iterable[str], shown: int) -> list[Mention]:
+    """What the documents, of which pretraining shows so many characters at most, say of each question and its place."""
+    people = [person_of(question) for question in questions]
+    lines, named = lines_about(people, documents)
+    mentions = []
+    for number, person in enumerate(people):
+        offset = reach = None
+        if places is not None:
+            offset = offset_in(lines.get(person, []), places[number])
+            reach = reach_of(places[number], offset, person in named, shown)
+        mentions.append(Mention(person, person in named, offset, reach))
+    return mentions
 
 
 def lines_about(people: Iterable[str], documents: Iterable[str]) -> tuple[dict[str, list[str]], set[str]]:

@@ -84,18 +84,12 @@ def test_theory_counts_scores_and_the_plain_layers_keep_as_many():
     assert longer - 16 * rows[None] >= 0.9 * 4 * 8 * 4 * (512**2 - 16 * 32**2) / 1e6
 
 
-def test_knowledge_holds_people_out_by_name_and_tells_where_their_places_stand():
+def test_knowledge_holds_people_out_by_name():
     pairs = [(f"Where was P{i} born?", place) for i in range(30) for place in ("A", "B")[: 1 + i % 2]]
     trained, asked = knowledge.hold_out(pairs, 10)
     assert sorted(trained + asked) == sorted(pairs) and len({question for question, _ in asked}) == 10
     assert not {question for question, _ in asked} & {question for question, _ in trained}
     assert knowledge.hold_out(pairs[::-1], 10)[1] == asked[::-1]  # the same people, whatever the order
-
-    lines = ["Ada. Born in Lima.", f"Bo. {'x' * 100} Rome, see", f"Cy. {'x' * 104}Rome", "Adam. Ada was born in Oslo."]
-    places = [("Ada", "Lima"), ("Ada", "Oslo"), ("Bo", "Rome"), ("Cy", "Rome"), ("Nobody", "Lima")]
-    found = [knowledge.reach(f"Where was {name} born?", place, lines) for name, place in places]
-    assert found == ["within reach", "absent", "within reach", "within reach", "absent"]
-    assert knowledge.reach("Where was Cy born?", "Rome", [f"Cy. {'x' * 105}Rome"]) == "beyond"
 
 
 def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsys):

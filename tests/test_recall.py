@@ -20,7 +20,7 @@ from decoding import likeliest_answers
 from helpers import sharp_model
 from inventions import language, most_frequent, what_they_follow
 from page import make_page, write_page
-from recall import Record, lines_about, make_records, offset_in, person_of, reach_of, read_records, score_answers, write_records
+from recall import Record, lines_about, look_up, make_records, offset_in, person_of, reach_of, read_records, score_answers, write_records
 from recipes import VARIANTS
 
 # ---------------------------------------------------------------- how sure
@@ -139,6 +139,11 @@ def test_where_the_text_names_a_person_and_a_place():
     assert reach_of("London", 33, True, shown=112) == "within reach" and reach_of("Lima", None, True, shown=112) == "never named"
     assert reach_of("Lima", 108, True, shown=112) == "within reach"  # characters 109 to 112
     assert reach_of("Lima", 109, True, shown=112) == "beyond" and reach_of("Lima", None, False, shown=112) == "person absent"
+    found = look_up(
+        ["Where was Ada Byron born?", "Where was Bo Far born?", "Where was Di Nowhere born?"], ["London", "Lima", "Lima"], TEXT, 112
+    )
+    assert found[0] == ("Ada Byron", True, 33, "within reach") and found[1].reach == "beyond" and found[2].reach == "person absent"
+    assert look_up(["Where was Bo Far born?"], None, TEXT, 112) == [("Bo Far", True, None, None)]
     assert person_of("Who wrote Emma?") == "Who wrote Emma?"
 
 
