@@ -14,7 +14,6 @@ import ast
 import json
 import random
 import sys
-import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
@@ -69,14 +68,11 @@ class WatchedTrainer(Trainer):
         super().__init__(model, dataset, None, config)
         self.corpus, self.pairs = corpus, pairs
         self.curve: list[dict[str, float]] = []
-        self.seconds_of_watching = 0.0
 
     def finish_epoch(self, epoch: int) -> None:
         last = self.config.max_epochs
         if epoch % max(1, last // 10) == 0 or epoch == last:
-            began = time.monotonic()
             self.curve.append({"epoch": epoch, "loss": self.loss, "right": share_right(self.model, self.corpus, self.pairs)[0]})
-            self.seconds_of_watching += time.monotonic() - began
 
 
 def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
@@ -100,7 +96,7 @@ def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
         trainer = WatchedTrainer(model, dataset, config, corpus, asked)
         trainer.train()
         curves[function] = trainer.curve
-        seconds += trainer.seconds - trainer.seconds_of_watching
+        seconds += trainer.seconds
         shares[function], each = share_right(model, corpus, asked)
     mentions = look_up(*zip(*asked, strict=True), corpus.data, recipe.block_size * 7 // 8)
     reaches = [mention.reach for mention in mentions]
@@ -178,7 +174,7 @@ def row(name: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     shares = [100 * result["right"] for result in results]
     by_reach = {}
     for what in REACHES:
-        right, asked = (sum(result["by reach"][what][i] for result in results) for i in (0, 1))
+        right, asked = (sum(result["by reach"].get(what, (0, 0))[i] for result in results) for i in (0, 1))
         by_reach[f"{what}, %"] = 100 * right / asked if asked else "-"
     return {
         "": name,

@@ -46,16 +46,21 @@ def auroc(sure: Sequence[float], right: Sequence[bool]) -> float | None:
     return won / (n_right * n_wrong)
 
 
-def risk_coverage(sure: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float]]:
-    """(coverage, risk): the share of the surest answers that is given, and the share of these that is wrong.
+class Coverage(NamedTuple):
+    """The surest answers."""
 
-    El-Yaniv & Wiener 2010, section 2.
-    """
-    ranked = [is_right for _, is_right in sorted(zip(sure, right, strict=True), key=lambda pair: -pair[0])]
+    coverage: float  # the share of all that they are
+    risk: float  # the share of them that is wrong
+    confidence: float  # of the least sure one
+
+
+def risk_coverage(sure: Sequence[float], right: Sequence[bool]) -> list[Coverage]:
+    """What comes of giving the surest answer alone, the two surest, and so on (El-Yaniv & Wiener 2010, section 2)."""
+    ranked = sorted(zip(sure, right, strict=True), key=lambda pair: -pair[0])
     points, wrong = [], 0
-    for given, is_right in enumerate(ranked, start=1):
+    for given, (confidence, is_right) in enumerate(ranked, start=1):
         wrong += not is_right
-        points.append((given / len(ranked), wrong / given))
+        points.append(Coverage(given / len(ranked), wrong / given, confidence))
     return points
 
 

@@ -36,13 +36,13 @@ class Curves:
         if self.writer is not None:
             self.attempt(lambda: getattr(self.writer, f"add_{kind}")(*what))
 
-    def add_run(self, args: Namespace, recipe: Recipe, results: dict[str, float]) -> None:
-        """A line of the HParams tab: what was run, and what came of it."""
+    def add_run(self, name: str, args: Namespace, recipe: Recipe, results: dict[str, float]) -> None:
+        """A line of the HParams tab: what was run, under the name of its output, and what came of it."""
         chosen = {"function": args.function, "variant": args.variant, "seed": args.seed, "recipe": args.recipe}
         if args.variant == "perceiver":
             chosen["bottleneck_dim"] = args.bottleneck_dim
         plain = {name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in asdict(recipe).items()}
-        self.add("hparams", chosen | plain, results, None, ".")  # "." is the run itself
+        self.add("hparams", chosen | plain, results, None, name)
 
     def flush(self) -> None:
         """Let a reader see all points."""

@@ -15,6 +15,8 @@ from torch import Tensor
 from attention import Attention, SynthesizerAttention
 from model import GPT, Block
 
+ANSWER_LENGTH = 32  # characters decoded for an answer, at most
+
 
 class Memory:
     """The keys and values of one attention layer, (B, H, T, D), filled in as positions become known."""
@@ -154,7 +156,7 @@ def likeliest_answers(
     whole: list[list[tuple[list[int], float]]] = [[] for _ in prompts]
     begun = [(number, [], 0.0) for number in range(len(prompts))]  # the rows: prompt, characters so far, log-probability
     for step in range(steps + 1):
-        best = model.head(x).double().log_softmax(dim=-1).topk(min(width + 1, model.config.vocab_size))  # one may be `end`
+        best = model.head(x).float().log_softmax(dim=-1).topk(min(width + 1, model.config.vocab_size))  # one may be `end`
         room = (at < n_positions).tolist()
         options: dict[int, list[tuple[float, int, int]]] = {}
         for row, (values, characters) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):

@@ -16,16 +16,15 @@ from calibration import Threshold, auroc, calibration_error, fit_threshold, reli
 from console import UserError, blaming
 from curves import Curves, open_curves
 from dataset import MASK_CHAR, PAD_CHAR, CharCorruptionDataset, encode, unknown_characters
-from decoding import answer
+from decoding import ANSWER_LENGTH, answer
 from files import read_questions, written_whole
 from inventions import most_frequent, what_they_follow
 from model import GPT
 from page import read_taught, write_page
-from recall import REACHES, Record, make_records, write_records
+from recall import REACHES, Record, make_records, score_predictions, write_records
 from recipes import Recipe
 from utils import evaluate_places
 
-ANSWER_LENGTH = 32  # characters decoded for an answer, at most
 N_SAMPLES, BEGINNING = 4, 30  # texts that training shows the model going on with, after so many characters
 EVALUATION_BATCH = 64  # questions answered at a time: on two cores, more are slower
 
@@ -38,12 +37,11 @@ class Table(NamedTuple):
 
     questions: list[str]
     places: list[str] | None
-    taught: list[tuple[str, str]]  # people and places of the finetuning table, for the page
 
 
 def prepare_evaluation(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
     """Read the questions; to be called, to answer them."""
-    return partial(evaluate, args, recipe, model, corpus, read_table(args, model, corpus))
+    return partial(evaluate, args, recipe, model, corpus, read_table(args, model, corpus), read_taught(args.finetune_corpus_path))
 
 
 def read_table(args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Table:
@@ -51,11 +49,16 @@ def read_table(args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Ta
     questions, places = read_questions(args.eval_corpus_path)
     with blaming(args.eval_corpus_path):
         questions = check_questions(questions, model, corpus, args.unknown)
-    return Table(questions, places, read_taught(args.finetune_corpus_path))
+    return Table(questions, places)
 
 
-def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, table: Table) -> None:
-    """Answer the questions, write the answers and what is asked for beside them, and score them where there are places."""
+def evaluate(
+    args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, table: Table, taught: Sequence[tuple[str, str]]
+) -> None:
+    """Answer the questions, write the answers and what is asked for beside them, and score them where there are places.
+
+    `taught` are the people and places of the finetuning table, where it is given.
+    """
     predictions = answer_questions(model, corpus, table.questions)
     if processes.rank() > 0:
         return
@@ -68,7 +71,7 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
     if args.details_path:
         write_records(args.details_path, records)
     if args.report_path:
-        write_page(args.report_path, {name: records}, table.taught)
+        write_page(args.report_path, {name: records}, taught)
 
     total, correct = evaluate_places(args.eval_corpus_path, predictions)
     if not total:
@@ -79,66 +82,70 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
     with open_curves(args, recipe) as writer:
         writer.add_scalar(f"accuracy/{name}", correct / total, 0)
         if records:
-            show_recall(writer, records, table.taught)
-        writer.add_run(args, recipe, {f"accuracy/{name}": correct / total})
+            show_recall(writer, name, records, taught)
+        writer.add_run(name, args, recipe, {f"accuracy/{Path(args.eval_corpus_path).stem}": correct / total})
 
 
-def show_recall(writer: Curves, records: Sequence[Record], taught: Sequence[tuple[str, str]]) -> None:
+def show_recall(writer: Curves, name: str, records: Sequence[Record], taught: Sequence[tuple[str, str]]) -> None:
     """What the page shows, in TensorBoard: shares and confidences as steps of a hundred."""
-    sure, right = [math.exp(record.log_probability) for record in records], [bool(record.right) for record in records]
+    sure, right = [record.confidence for record in records], [bool(record.right) for record in records]
     for reach in REACHES:
         some = [record.right for record in records if record.reach == reach]
         if some:
-            writer.add_scalar(f"accuracy where the text names the place/{reach}", sum(some) / len(some), 0)
-    writer.add_scalar("confidence/calibration error", calibration_error(sure, right), 0)
+            writer.add_scalar(f"{name}, where the text names the place/{reach}", sum(some) / len(some), 0)
+    writer.add_scalar(f"{name}, confidence/calibration error", calibration_error(sure, right), 0)
     if (area := auroc(sure, right)) is not None:
-        writer.add_scalar("confidence/AUROC", area, 0)
+        writer.add_scalar(f"{name}, confidence/AUROC", area, 0)
     for some in reliability(sure, right):
-        writer.add_scalar("confidence/accuracy by confidence", some.accuracy, round(100 * some.confidence))
-    for coverage, risk in risk_coverage(sure, right):
-        writer.add_scalar("confidence/risk by coverage", risk, round(100 * coverage))
-    writer.add("pr_curve", "confidence/right by threshold", torch.tensor(right), torch.tensor(sure), 0)
+        writer.add_scalar(f"{name}, confidence/accuracy by confidence", some.accuracy, round(100 * some.confidence))
+    for point in risk_coverage(sure, right):
+        writer.add_scalar(f"{name}, confidence/risk by coverage", point.risk, round(100 * point.coverage))
+    writer.add("pr_curve", f"{name}, confidence/right by threshold", torch.tensor(right), torch.tensor(sure), 0)
     made_up = most_frequent(records, taught)
-    writer.add("text", "inventions", markdown_table(["place", "made up", "right", "taught"], made_up), 0)
+    writer.add("text", f"{name}, inventions", markdown_table(["place", "made up", "right", "taught"], made_up), 0)
     if taught:
-        follows = [(f.feature, f"{f.share:.0%}", f"{f.by_chance:.0%}") for f in what_they_follow(records, taught)]
-        head = ["the place was taught of somebody with", "share", "by chance"]
-        writer.add("text", "what inventions follow", markdown_table(head, follows), 0)
+        follows = [(f.feature, f"{f.share:.0%}", f"{f.by_chance:.0%}", str(f.told)) for f in what_they_follow(records, taught)]
+        head = ["the place was taught of somebody with", "share", "by chance", "of"]
+        writer.add("text", f"{name}, what inventions follow", markdown_table(head, follows), 0)
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     """A table as TensorBoard shows it."""
-    lines = [head, ["---"] * len(head), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    lines = [head, ["---"] * len(head), *([str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 # ---------------------------------------------------------------- while it trains
 
 
-def prepare_watching(args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Callable[[Curves, int, int], None]:
-    """Read the questions at --eval_corpus_path, where it is given; to be called with where to write, after which epoch of how many.
+class Watcher:
+    """Looks at a model some ten times while it trains: how many questions it has right, and what it makes of some beginnings."""
 
-    Ten times in a run it writes how many of them the model has right, and what it makes of some texts' beginnings.
-    """
-    table = read_table(args, model, corpus) if args.eval_corpus_path is not None else None
-    beginnings = [document[:BEGINNING] for document in islice(corpus.data, N_SAMPLES) if document]
+    def __init__(self, args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> None:
+        """Reads the questions at --eval_corpus_path, where it is given."""
+        self.model, self.corpus = model, corpus
+        self.results: dict[str, float] = {}  # of the latest look
+        self.questions: list[str] = []
+        self.places: list[str] | None = None
+        if args.eval_corpus_path is not None:
+            self.questions, self.places = read_table(args, model, corpus)
+            self.name = f"accuracy/{Path(args.eval_corpus_path).stem}"
+        self.beginnings = [document[:BEGINNING] for document in islice(filter(None, corpus.data), N_SAMPLES)]
 
-    def watch(writer: Curves, epoch: int, n_epochs: int) -> None:
+    def look(self, writer: Curves, epoch: int, n_epochs: int, step: int) -> None:
+        """Write what it sees after so many epochs, at the point of `step`."""
         if epoch % max(1, n_epochs // 10) and epoch != n_epochs:
             return
-        if table is not None and table.places is not None:
-            predictions = answer_questions(model, corpus, table.questions, silent=True)
-            right = sum(map(str.__eq__, predictions, table.places))
-            writer.add_scalar(f"accuracy/{Path(args.eval_corpus_path).stem}", right / len(predictions), epoch)
-        if processes.rank() == 0:
-            prompts = [encode(beginning, corpus.stoi).tolist() for beginning in beginnings]
-            going_on = answer(model, prompts, ANSWER_LENGTH, end=corpus.stoi[PAD_CHAR])
-            written = ["".join(corpus.itos[index] for index in indices) for indices in going_on]
-            writer.add(
-                "text", "samples", markdown_table(["the text begins", "the model goes on"], zip(beginnings, written, strict=True)), epoch
-            )
-
-    return watch
+        if self.places is not None:
+            predictions = answer_questions(self.model, self.corpus, self.questions, silent=True)
+            self.results = {self.name: sum(map(str.__eq__, predictions, self.places)) / len(predictions)}
+            writer.add_scalar(self.name, self.results[self.name], step)
+        if processes.rank() == 0 and self.beginnings:
+            prompts = [encode(beginning, self.corpus.stoi).tolist() for beginning in self.beginnings]
+            going_on = answer(self.model, prompts, ANSWER_LENGTH, end=self.corpus.stoi[PAD_CHAR])
+            written = ["".join(self.corpus.itos[index] for index in indices) for indices in going_on]
+            samples = markdown_table(["the text begins", "the model goes on"], zip(self.beginnings, written, strict=True))
+            writer.add("text", "samples", samples, step)
 
 
 # ---------------------------------------------------------------- a single question
@@ -154,7 +161,7 @@ def ask(args: Namespace, model: GPT, corpus: CharCorruptionDataset, question: st
     """Print what the model says, how sure it is, and whether answers as sure as that are right."""
     (record,) = make_records(model, corpus, [question], None, answer_questions(model, corpus, [question], silent=True))
     for said, score in [(record.prediction, record.log_probability), *record.runners_up]:
-        print(f"{math.exp(score):7.1%}  {said}")
+        print(f"{math.exp(score):7.1%}  {said.replace(chr(10), ' ')}")
     print(verdict(record, *measure_certainty(args, model, corpus)))
 
 
@@ -169,24 +176,23 @@ def measure_certainty(args: Namespace, model: GPT, corpus: CharCorruptionDataset
     with blaming(path):
         questions = check_questions(questions, model, corpus, args.unknown)
     predictions = answer_questions(model, corpus, questions)
-    records = make_records(model, corpus, questions, places, predictions, n_runners_up=0)
-    return str(path), fit_threshold([math.exp(record.log_probability) for record in records], [bool(r.right) for r in records])
+    sure = [math.exp(score) for score, _, _ in score_predictions(model, corpus, questions, predictions, n_others=0)]
+    return str(path), fit_threshold(sure, list(map(str.__eq__, predictions, places)))
 
 
 def verdict(record: Record, path: str, threshold: Threshold | None) -> str:
     """Whether an answer was probably recalled or invented, by what came of answers as sure to the questions at `path`."""
-    if not record.person_in_text:
+    if record.person_in_text is False:
         return f"Invented: the text never names {record.person}."
     if threshold is None:
         return f"Recalled or invented? There is no {path} to tell by: give --eval_corpus_path a table with places."
-    if math.exp(record.log_probability) >= threshold.confidence:
-        share = threshold.given_right / threshold.given
-        return f"Probably recalled: of the answers to {path} at least {threshold.confidence:.0%} sure, {share:.0%} are right."
+    if record.confidence >= threshold.confidence:
+        right = f"{threshold.given_right} of {threshold.given}"
+        return f"Probably recalled: of the answers to {path} at least {threshold.confidence:.0%} sure, {right} are right."
+    right = f"{threshold.kept_right} of {threshold.kept}"
     if not threshold.given:
-        share = threshold.kept_right / threshold.kept
-        return f"Probably invented: of all its answers to {path}, {share:.0%} are right, and no certainty tells which."
-    share = threshold.kept_right / threshold.kept
-    return f"Probably invented: of the answers to {path} less than {threshold.confidence:.0%} sure, {share:.0%} are right."
+        return f"Probably invented: of its answers to {path}, {right} are right, and at no confidence most of them."
+    return f"Probably invented: of the answers to {path} less than {threshold.confidence:.0%} sure, {right} are right."
 
 
 # ---------------------------------------------------------------- what both share

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from recall import Record
 
-LANGUAGES = {  # by endings and letters of the surname: a guess, good for groups and not for persons
+LANGUAGES = {  # by how a name ends, by its letters and particles: a guess, good for groups and not for persons
     "Slavic": r"(ov|ova|ev|eva|ski|sky|ska|ić|enko|chuk|vich)$|[čćžšđłńěř]",
     "Nordic": r"(sen|sson|strom|qvist|gaard)$|[øåæ]",
     "Spanish or Portuguese": r"(ez|eira|ares|ado|inho|illo)$|[ñãõ]",
@@ -16,7 +16,7 @@ LANGUAGES = {  # by endings and letters of the surname: a guess, good for groups
     "German or Dutch": r"(mann|berg|stein|bach|meyer|huber|sch|stra|ijn)$|[äöüß]|\b(von|van)\b",
     "Arabic, Persian or Turkish": r"\b(al|bin|ibn|abd|abu)\b|(zadeh|oğlu|pour)$|[ışğ]",
     "South Asian": r"(singh|kumar|sharma|gupta|reddy|murthy|rao|khan)$",
-    "East Asian": r"^(kim|lee|park|li|wang|zhang|chen|liu|nguyen|tanaka|suzuki|yamamoto|sato)$|(moto|mura|gawa|shima)$",
+    "East Asian": r"\b(kim|lee|park|li|wang|zhang|chen|liu|nguyen|tanaka|suzuki|sato)\b|(moto|mura|gawa|shima)$",
     "English": r"(son|ton|ley|ford|smith|wood|field|worth|ham|well)$",
 }
 
@@ -26,17 +26,17 @@ def surname(person: str) -> str:
     return person.split(" ")[-1]
 
 
-def language(person: str) -> str:
-    """A guess at the language that the surname comes from."""
-    return next((name for name, pattern in LANGUAGES.items() if re.search(pattern, surname(person).lower())), "none told")
+def language(person: str) -> str | None:
+    """A guess at the language that a name comes from; None where nothing tells."""
+    return next((name for name, pattern in LANGUAGES.items() if re.search(pattern, person.lower())), None)
 
 
-FEATURES: dict[str, Callable[[str], str]] = {
+FEATURES: dict[str, Callable[[str], str | None]] = {
     "the same surname": surname,
     "the same first name": lambda person: person.split(" ")[0],
     "a name with the same first two letters": lambda person: person[:2],
     "a surname with the same first three letters": lambda person: surname(person)[:3],
-    "a surname of the same language (guessed)": language,
+    "a name of the same language (guessed)": language,
 }
 
 
@@ -46,6 +46,7 @@ class Follows(NamedTuple):
     feature: str
     share: float
     by_chance: float  # were the same inventions dealt out to the same people at random
+    told: int  # of so many inventions, those about people whose feature is known
 
 
 def inventions(records: Sequence[Record]) -> list[Record]:
@@ -63,14 +64,22 @@ def most_frequent(records: Sequence[Record], taught: Sequence[tuple[str, str]], 
 
 def what_they_follow(records: Sequence[Record], taught: Sequence[tuple[str, str]]) -> list[Follows]:
     """For each feature, over all wrong answers; `taught` are the people and places of finetuning."""
-    wrong = inventions(records)
     found = []
     for name, feature in FEATURES.items():
         places = defaultdict(set)
         for person, place in taught:
             places[feature(person)].add(place)
-        own = sum(record.prediction in places[feature(record.person)] for record in wrong)
+        wrong = [record for record in inventions(records) if record.person is not None and feature(record.person) is not None]
         said = Counter(record.prediction for record in wrong)
+        own = sum(record.prediction in places[feature(record.person)] for record in wrong)
         dealt = sum(count for record in wrong for place, count in said.items() if place in places[feature(record.person)])
-        found.append(Follows(name, own / max(1, len(wrong)), dealt / max(1, len(wrong) ** 2)))
+        found.append(Follows(name, own / max(1, len(wrong)), dealt / max(1, len(wrong) ** 2), len(wrong)))
     return found
+
+
+def among_most_taught(records: Sequence[Record], taught: Sequence[tuple[str, str]], n: int = 10) -> tuple[float, float]:
+    """The shares of the inventions, and of the right places of the same people, that are among the n places taught most."""
+    most = {place for place, _ in Counter(place for _, place in taught).most_common(n)}
+    wrong = inventions(records)
+    made_up, true = (sum(place in most for place in some) for some in ([r.prediction for r in wrong], [r.place for r in wrong]))
+    return made_up / max(1, len(wrong)), true / max(1, len(wrong))

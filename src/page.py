@@ -13,15 +13,15 @@ from html import escape
 from pathlib import Path
 
 from calibration import auroc, calibration_error, fit_threshold, reliability, risk_coverage
-from console import Parser, blaming, run_reporting_errors
+from console import Parser, UserError, blaming, run_reporting_errors
 from files import read_text, split_pair, split_rows, written_whole
-from inventions import inventions, most_frequent, what_they_follow
+from inventions import among_most_taught, inventions, most_frequent, what_they_follow
 from recall import REACHES, Record, person_of, read_records
 
 Runs = Mapping[str, Sequence[Record]]
 Taught = Sequence[tuple[str, str]]  # people and places
 REACH_MEANS = {
-    "within reach": "the person's line names the place among the first characters, which pretraining shows (112 of a block of 128)",
+    "within reach": "the person's line names the place within what pretraining shows, seven eighths of the block",
     "beyond": "it names the place behind these",
     "never named": "it does not name the place",
     "person absent": "the text does not name the person",
@@ -41,9 +41,9 @@ p, figcaption { max-width: 46rem; } figcaption, .soft { color: var(--soft); font
 .wide { overflow-x: auto; } .runs { display: flex; flex-wrap: wrap; gap: 1rem 2rem; } .runs > * { min-width: 0; max-width: 100%; }
 figure { margin: 0; max-width: 100%; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } th, td { padding: .3rem .7rem; text-align: left;
-  border-bottom: 1px solid var(--line); vertical-align: top; } th { font-weight: 600; } td.n, th.n { text-align: right;
+  border-bottom: 1px solid var(--line); vertical-align: top; } th { font-weight: 600; }
+tbody th { font-weight: 400; min-width: 7rem; } td.n, th.n { text-align: right;
   white-space: nowrap; }
-caption { text-align: left; color: var(--soft); font-size: .9rem; padding: .3rem 0; caption-side: bottom; }
 .bar, .track { display: block; height: .6rem; border-radius: 2px; } .track { background: var(--shade); width: 7rem; margin-top: .45rem; }
 svg { max-width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
 .axis { stroke: var(--soft); fill: none; } .grid { stroke: var(--line); fill: none; }
@@ -113,7 +113,7 @@ def summary(runs: Runs, graded: Runs) -> str:
     """A line for each run, and where each parts what it knows from what it makes up."""
     rows, lines = [], []
     for number, (name, records) in enumerate(runs.items()):
-        key = f'<span class="key run{number % 5}"></span> {escape(name)}'
+        key = keyed(name, number)
         if name not in graded:
             rows.append([key, str(len(records)), "no places given", "–", "–"])
             continue
@@ -127,7 +127,8 @@ def summary(runs: Runs, graded: Runs) -> str:
         "people whose birth place is known.</p>"
         + table(["run", "asked", "right", "calibration error", "AUROC"], rows, {1, 2, 3, 4}, {0})
         + f"<ul>{''.join(lines)}</ul>"
-        + '<p class="soft">Calibration error: the mean distance between confidence and the share that is right, in ten bins. AUROC: the '
+        + '<p class="soft">The answer is the greedy one, letter by letter; a runner-up may be likelier as a whole. Calibration '
+        "error: the mean distance between confidence and the share that is right, in ten bins. AUROC: the "
         "chance that a right answer is surer than a wrong one; 0.5 tells nothing. The line is drawn where it parts right from wrong "
         "answers best.</p>"
     )
@@ -137,10 +138,9 @@ def threshold_told(sure: Sequence[float], right: Sequence[bool]) -> str:
     """Where confidence parts right from wrong answers, in words."""
     threshold = fit_threshold(sure, right)
     if threshold is None or not threshold.given:
-        return "no confidence tells: at any, most are wrong"
-    right_there = share(threshold.given_right, threshold.given)
-    given = f"of the {threshold.given} answers at least {threshold.confidence:.0%} sure {right_there} are right"
-    return given + (f", of the {threshold.kept} others {share(threshold.kept_right, threshold.kept)}" if threshold.kept else "")
+        return "at no confidence are most answers right"
+    given = f"of the answers at least {threshold.confidence:.0%} sure {threshold.given_right} of {threshold.given} are right"
+    return given + (f", of the others {threshold.kept_right} of {threshold.kept}" if threshold.kept else "")
 
 
 def by_reach(graded: Runs) -> str:
@@ -155,7 +155,7 @@ def by_reach(graded: Runs) -> str:
     meaning = "".join(f"<li>{kind}: {means}</li>" for kind, means in REACH_MEANS.items())
     return (
         "<h2>Could it know?</h2><p>What is right where the text does not tell the place was guessed.</p>"
-        + table(["the text names the place", "run", "right", "people", ""], rows, {2, 3}, {4})
+        + table(["the text names the place", "run", "right", "people", "share"], rows, {2, 3}, {4})
         + f'<ul class="soft">{meaning}</ul>'
     )
 
@@ -185,14 +185,15 @@ def reliability_charts(graded: Runs) -> str:
 def risk_chart(graded: Runs) -> str:
     """What is wrong among the surest answers."""
     x, y = axes()
-    curves, told = [], []
+    curves, told, alternatives = [], [], []
     for number, (name, records) in enumerate(graded.items()):
         curve = risk_coverage(confidences(records), rights(records))
-        points = " ".join(f"{x(coverage):.1f},{y(risk):.1f}" for coverage, risk in curve)
+        points = " ".join(f"{x(point.coverage):.1f},{y(point.risk):.1f}" for point in curve)
         curves.append(f'<polyline class="curve run{number % 5}" points="{points}"><title>{escape(name)}</title></polyline>')
-        at = {goal: curve[max(0, math.ceil(goal * len(curve)) - 1)][1] for goal in (0.25, 0.5, 0.75, 1.0)}
-        told.append([escape(name), *(f"{risk:.0%}" for risk in at.values())])
-    alternative = "; ".join(f"{row[0]}: {', '.join(row[1:])} wrong" for row in told)
+        at = [curve[max(0, math.ceil(goal * len(curve)) - 1)] for goal in (0.25, 0.5, 0.75, 1.0)]
+        told.append([keyed(name, number), *(f"{point.risk:.0%} (at least {point.confidence:.0%} sure)" for point in at)])
+        alternatives.append(f"{name}: {', '.join(f'{point.risk:.0%}' for point in at)} wrong")
+    alternative = "; ".join(alternatives)
     figure = chart(f"Risk by coverage. Of the surest 25%, 50%, 75% and 100%: {alternative}", "".join(curves), "answered", "wrong", 0, "")
     head = ["wrong among", "the surest 25%", "50%", "75%", "all"]
     return (
@@ -212,9 +213,16 @@ def inventions_tables(graded: Runs, taught: Taught) -> str:
         parts.append(f"<h3>{escape(name)}: {len(wrong)} wrong answers</h3><div class='runs'>")
         parts.append("<div>" + table(["place", "made up", "right", "taught"], rows, {1, 2, 3}) + "</div>")
         if taught and wrong:
-            follows = [[f.feature, f"{f.share:.0%}", f"{f.by_chance:.0%}"] for f in what_they_follow(records, taught)]
-            parts.append("<div>" + table(["the place was taught of somebody with", "share", "by chance"], follows, {1, 2}) + "</div>")
+            follows = [[f.feature, f"{f.share:.0%}", f"{f.by_chance:.0%}", str(f.told)] for f in what_they_follow(records, taught)]
+            parts.append(
+                "<div>" + table(["the place was taught of somebody with", "share", "by chance", "of"], follows, {1, 2, 3}) + "</div>"
+            )
         parts.append("</div>")
+        if taught and wrong:
+            made_up, true = among_most_taught(records, taught)
+            parts.append(
+                f"<p>{made_up:.0%} of these are among the ten places taught most; of the places that would be right, {true:.0%}.</p>"
+            )
     parts.append(
         '<p class="soft">Taught: how many people of the finetuning table were born there. By chance: the share that the same inventions '
         "would reach, dealt out to the same people at random.</p>"
@@ -229,7 +237,7 @@ def people_table(runs: Runs) -> str:
         shown = "".join(f'<option value="{escape(n)}">{escape((labels or {}).get(n, n))}</option>' for n in names)
         return f'<option value="">all</option>{shown}'
 
-    head = ["run", "person", "says", "", "place", "sure", "runners-up", "the text names the place"]
+    head = ["run", "person", "says", "answer", "place", "sure", "runners-up", "the text names the place"]
     return f"""<h2>Everybody</h2>
 <form><label>name or place<input name="text" type="search"></label>
 <label>run<select name="run">{options(list(runs))}</select></label>
@@ -245,12 +253,12 @@ def table_rows(name: str, records: Sequence[Record]) -> list[list[object]]:
     return [
         [
             name,
-            record.person,
+            record.person or record.question,
             record.prediction,
             record.place,
             record.reach,
             record.right,
-            round(math.exp(record.log_probability), 4),
+            round(record.confidence, 4),
             ", ".join(f"{place} {math.exp(score):.0%}" for place, score in record.runners_up[:3]),
         ]
         for record in records
@@ -261,11 +269,16 @@ def table_rows(name: str, records: Sequence[Record]) -> list[list[object]]:
 
 
 def confidences(records: Sequence[Record]) -> list[float]:
-    return [math.exp(record.log_probability) for record in records]
+    return [record.confidence for record in records]
 
 
 def rights(records: Sequence[Record]) -> list[bool]:
     return [bool(record.right) for record in records]
+
+
+def keyed(name: str, number: int) -> str:
+    """A run's name behind its colour."""
+    return f'<span class="key run{number % 5}"></span> {escape(name)}'
 
 
 def percent(part: int, whole: int) -> float:
@@ -284,10 +297,15 @@ def table(
     top = "".join(f'<th scope="col"{kind}>{escape(title)}</th>' for title, kind in zip(head, kinds, strict=True))
     lines = []
     for row in rows:
-        cells = [f"<td{kind}>{text if c in trusted else escape(text)}</td>" for c, (text, kind) in enumerate(zip(row, kinds, strict=True))]
+        cells = [text if c in trusted else escape(text) for c, text in enumerate(row)]
+        cells = [
+            f'<th scope="row"{kinds[0]}>{cells[0]}</th>',
+            *(f"<td{kind}>{text}</td>" for text, kind in zip(cells[1:], kinds[1:], strict=True)),
+        ]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     made = f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-    return f'<div class="wide">{made}</div>' if wide else made
+    told = escape(", ".join(filter(None, head)))
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{told}">{made}</div>' if wide else made
 
 
 def axes() -> tuple[Callable[[float], float], Callable[[float], float]]:
@@ -309,7 +327,7 @@ def chart(told: str, drawn: str, across: str, up: str, number: int, name: str) -
         f'{marks}<path class="axis" d="M{x(0)},{y(1)} V{y(0)} H{x(1)}"/>{drawn}'
         f'<text x="{x(0.5)}" y="{HEIGHT - 14}" text-anchor="middle">{across}</text>'
         f'<text transform="translate(14 {y(0.5)}) rotate(-90)" text-anchor="middle">{up}</text></svg>'
-        f"<figcaption>{escape(name)}</figcaption></figure>"
+        f"{f'<figcaption>{escape(name)}</figcaption>' if name else ''}</figure>"
     )
 
 
@@ -319,7 +337,7 @@ def read_taught(path: str | Path | None) -> list[tuple[str, str]]:
         return []
     with blaming(path):
         pairs = [split_pair(row, line) for line, row in enumerate(split_rows(read_text(path)), start=1)]
-    return [(person_of(question), place) for question, place in pairs]
+    return [(person_of(question) or question, place) for question, place in pairs]
 
 
 def write_page(path: str | Path, runs: Runs, taught: Taught) -> None:
@@ -334,7 +352,10 @@ def main() -> None:
     parser.add_argument("details", type=Path, nargs="+", help="what evaluate --details_path wrote, a file for each run")
     parser.add_argument("--finetune_corpus_path", help="the table of finetuning, to see what inventions follow")
     args = parser.parse_args()
-    runs = {path.name.removesuffix(".jsonl"): read_records(path) for path in args.details}
+    if args.page.suffix != ".html":
+        raise UserError(f"the page comes first, and its name ends in .html: {args.page} does not")
+    names = [path.stem for path in args.details]
+    runs = {path.stem if names.count(path.stem) == 1 else str(path): read_records(path) for path in args.details}
     write_page(args.page, runs, read_taught(args.finetune_corpus_path))
     print(f"{args.page}: {len(runs)} runs, {sum(map(len, runs.values()))} answers")
 

@@ -4,9 +4,10 @@ From its answer alone nobody can tell whether a model recalls a place or makes o
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,8 @@ from torch.nn import functional as F
 
 from console import UserError
 from dataset import MASK_CHAR, CharCorruptionDataset, encode
-from decoding import likeliest_answers
-from files import read_text, written_whole
+from decoding import ANSWER_LENGTH, likeliest_answers
+from files import read_text, split_rows, written_whole
 from model import GPT
 
 RUNNERS_UP = 4
@@ -26,19 +27,27 @@ REACHES = ("within reach", "beyond", "never named", "person absent")
 
 @dataclass(frozen=True)
 class Record:
-    """A question and what came of it. Log-probabilities are natural, of the whole answer and the mark that ends it."""
+    """A question and what came of it. Log-probabilities are natural, of the whole answer and the mark that ends it.
+
+    The prediction is the greedy answer; others, which a beam finds, may be likelier. None is listed below a thousandth.
+    """
 
     question: str
-    person: str
+    person: str | None  # None for a question of another form
     prediction: str
     log_probability: float
     runners_up: list[tuple[str, float]]  # the likeliest other answers, with theirs
     first_letter_entropy: float  # in nats
-    person_in_text: bool
+    person_in_text: bool | None
     place: str | None = None  # the right one, where it is known
     place_offset: int | None = None  # where the person's line names it first
     reach: str | None = None  # one of REACHES
     right: bool | None = None
+
+    @property
+    def confidence(self) -> float:
+        """The probability that the model gives to the prediction."""
+        return math.exp(self.log_probability)
 
 
 def make_records(
@@ -47,12 +56,9 @@ def make_records(
     questions: Sequence[str],
     places: Sequence[str] | None,
     predictions: Sequence[str],
-    n_runners_up: int = RUNNERS_UP,
 ) -> list[Record]:
     """The records of predictions, which the model gave to questions; places are the right ones, where they are known."""
-    prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
-    said = [encode(prediction, corpus.stoi).tolist() for prediction in predictions]
-    scores = score_answers(model, prompts, said, corpus.stoi[MASK_CHAR], n_runners_up)
+    scores = score_predictions(model, corpus, questions, predictions, RUNNERS_UP)
     mentions = look_up(questions, places, corpus.data, model.config.block_size * 7 // 8)
     records = []
     for number, (log_probability, entropy, others) in enumerate(scores):
@@ -63,7 +69,7 @@ def make_records(
             person=mentions[number].person,
             prediction=predictions[number],
             log_probability=log_probability,
-            runners_up=[(text, score) for text, score in texts if text != predictions[number]][:n_runners_up],
+            runners_up=[(text, score) for text, score in texts if text != predictions[number]][:RUNNERS_UP],
             first_letter_entropy=entropy,
             person_in_text=mentions[number].named,
             place=place,
@@ -78,10 +84,20 @@ def make_records(
 # ---------------------------------------------------------------- how sure
 
 
+Score = tuple[float, float, list[tuple[list[int], float]]]
+
+
+def score_predictions(
+    model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], predictions: Sequence[str], n_others: int
+) -> list[Score]:
+    """`score_answers` for texts."""
+    prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
+    said = [encode(prediction, corpus.stoi).tolist() for prediction in predictions]
+    return score_answers(model, prompts, said, corpus.stoi[MASK_CHAR], n_others)
+
+
 @torch.inference_mode()
-def score_answers(
-    model: GPT, prompts: Sequence[list[int]], answers: Sequence[list[int]], end: int, n_others: int
-) -> list[tuple[float, float, list[tuple[list[int], float]]]]:
+def score_answers(model: GPT, prompts: Sequence[list[int]], answers: Sequence[list[int]], end: int, n_others: int) -> list[Score]:
     """For each answer: its log-probability, the entropy at its first letter, and `n_others` likely answers, with theirs."""
     model.eval()
     device = next(model.parameters()).device
@@ -91,11 +107,11 @@ def score_answers(
         texts = [[*prompts[n], *answers[n], end][: model.get_block_size() + 1] for n in some]
         longest = max(map(len, texts))
         idx = torch.tensor([text + [end] * (longest - len(text)) for text in texts], device=device)  # (B, longest)
-        log_probabilities = F.log_softmax(model(idx[:, :-1])[0].double(), dim=-1)  # (B, longest - 1, V)
-        of_next = log_probabilities.gather(2, idx[:, 1:, None])[:, :, 0]  # (B, longest - 1)
+        log_probabilities = F.log_softmax(model(idx[:, :-1])[0].cpu().double(), dim=-1)  # (B, longest - 1, V)
+        of_next = log_probabilities.gather(2, idx[:, 1:, None].cpu())[:, :, 0]  # (B, longest - 1)
         others: list[list[tuple[list[int], float]]] = [[] for _ in some]
         if n_others:  # one more: the answer itself is likely among them
-            others = likeliest_answers(model, [prompts[n] for n in some], max(map(len, answers)) + 8, end, n_others + 1)
+            others = likeliest_answers(model, [prompts[n] for n in some], ANSWER_LENGTH, end, n_others + 1)
         for row, number in enumerate(some):
             start = len(prompts[number]) - 1  # the position that chooses the first letter
             at_start = log_probabilities[row, start]
@@ -106,16 +122,17 @@ def score_answers(
 # ---------------------------------------------------------------- what the text says
 
 
-def person_of(question: str) -> str:
-    """Whom a question asks about: what stands between "Where was" and "born?"; another question as it is."""
-    return re.sub(r"^Where was (.*) born\?$", r"\1", question)
+def person_of(question: str) -> str | None:
+    """Whom a question asks about: what stands between "Where was" and "born?"; None where it has another form."""
+    found = re.fullmatch(r"\s*Where was (.+) born\?\s*", question)
+    return found and found[1]
 
 
 class Mention(NamedTuple):
     """What a text says of a question."""
 
-    person: str
-    named: bool  # anywhere
+    person: str | None  # None for a question of another form: then nothing else is known either
+    named: bool | None  # anywhere
     offset: int | None  # where the person's line names the place first
     reach: str | None  # one of REACHES; None without a place
 
@@ -123,14 +140,14 @@ class Mention(NamedTuple):
 def look_up(questions: Sequence[str], places: Sequence[str] | None, documents: Iterable[str], shown: int) -> list[Mention]:
     """What the documents, of which pretraining shows so many characters at most, say of each question and its place."""
     people = [person_of(question) for question in questions]
-    lines, named = lines_about(people, documents)
+    lines, named = lines_about(filter(None, people), documents)
     mentions = []
     for number, person in enumerate(people):
         offset = reach = None
-        if places is not None:
+        if places is not None and person is not None:
             offset = offset_in(lines.get(person, []), places[number])
             reach = reach_of(places[number], offset, person in named, shown)
-        mentions.append(Mention(person, person in named, offset, reach))
+        mentions.append(Mention(person, None if person is None else person in named, offset, reach))
     return mentions
 
 
@@ -148,7 +165,8 @@ def lines_about(people: Iterable[str], documents: Iterable[str]) -> tuple[dict[s
     elsewhere, named = wanted - lines.keys(), set(lines)
     if elsewhere:
         for document in documents:
-            named |= {person for person in elsewhere - named if person in document}
+            there = {person for person in elsewhere - named if person in document}
+            named |= {person for person in there if re.search(rf"(?<!\w){re.escape(person)}(?!\w)", document)}
     return lines, named
 
 
@@ -179,11 +197,28 @@ def write_records(path: str | Path, records: Iterable[Record]) -> None:
 def read_records(path: str | Path) -> list[Record]:
     """What `write_records` wrote. Raises UserError where the file holds anything else."""
     records = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(split_rows(read_text(path)), start=1):
         try:
             record = Record(**json.loads(line))
-            record.person + record.prediction, record.log_probability + record.first_letter_entropy  # of these types
+            check_types(record)
         except (TypeError, ValueError):
             raise UserError(f"{path}, line {number}: no record of an answer: write the file with evaluate --details_path") from None
         records.append(record)
     return records
+
+
+def check_types(record: Record) -> None:
+    """Raise TypeError or ValueError where a field is not of its kind."""
+    for field in fields(Record):
+        value = getattr(record, field.name)
+        fits = {
+            "runners_up": lambda v: isinstance(v, list) and all(isinstance(said, str) and float(score) <= 0 for said, score in v),
+            "log_probability": lambda v: isinstance(v, float | int) and v <= 1e-6,
+            "first_letter_entropy": lambda v: isinstance(v, float | int) and v >= -1e-6,
+            "place_offset": lambda v: v is None or isinstance(v, int),
+            "right": lambda v: v is None or isinstance(v, bool),
+            "person_in_text": lambda v: v is None or isinstance(v, bool),
+            "reach": lambda v: v is None or v in REACHES,
+        }.get(field.name, lambda v, name=field.name: isinstance(v, str) or (v is None and name in ("person", "place")))
+        if not fits(value):
+            raise ValueError(field.name)

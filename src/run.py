@@ -85,10 +85,16 @@ def check_arguments(args: Namespace) -> None:
             raise UserError(f"{args.function} needs --{flag}")
     if (args.function == "ask") != (args.question is not None):
         raise UserError("ask needs a question, in quotes" if args.question is None else f"{args.function} takes no {args.question!r}")
-    data = (args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path)
-    for path in (args.writing_params_path, args.outputs_path, args.details_path, args.report_path):
-        if path is not None:
-            check_output(Path(path), data)
+    if args.function != "evaluate" and (args.details_path or args.report_path):
+        raise UserError(f"{args.function} takes no --details_path and no --report_path: evaluate does")
+    inputs = [args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path]
+    outputs = [path for path in (args.writing_params_path, args.outputs_path, args.details_path, args.report_path) if path is not None]
+    if len({Path(path).resolve() for path in outputs}) < len(outputs):
+        raise UserError("two outputs have the same path: name another")
+    if args.function == "evaluate":
+        inputs.append(args.reading_params_path)
+    for path in outputs:
+        check_output(Path(path), inputs)
 
 
 def check_output(output: Path, data: Sequence[str | None]) -> None:

@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from checkpoint import load_params, save_params
 from console import UserError, blaming
 from curves import Curves, open_curves
 from dataset import CharCorruptionDataset, NameDataset
-from evaluation import prepare_asking, prepare_evaluation, prepare_watching
+from evaluation import Watcher, prepare_asking, prepare_evaluation
 from files import announce_if_bundled, file_sha256, read_text, sha256, write_card
 from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe, choose_recipe
@@ -80,7 +81,7 @@ def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> Concat
 
 def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
     """Read what there is to learn; to be called, to learn it."""
-    return partial(train, args, recipe, model, corpus, read_training_data(args, corpus), prepare_watching(args, model, corpus))
+    return partial(train, args, recipe, model, corpus, read_training_data(args, corpus), Watcher(args, model, corpus))
 
 
 def train(
@@ -89,7 +90,7 @@ def train(
     model: GPT,
     corpus: CharCorruptionDataset,
     dataset: ConcatDataset,
-    watch: Callable[[Curves, int, int], None],
+    watcher: Watcher,
 ) -> None:
     """Pretrain or finetune, and write the parameters with their card."""
     if pick_device(args.device).type == "cuda" and not args.plain:
@@ -103,13 +104,13 @@ def train(
     first_step = state["step"] if state else 0
     with open_curves(args, recipe, first_step if args.resume else None) as writer:
         config = trainer_config(args, recipe, len(dataset), len(corpus), writer)
-        config = replace(config, after_epoch=lambda epoch: watch(writer, epoch, config.max_epochs))
+        config = replace(config, after_epoch=lambda epoch: watcher.look(writer, epoch, config.max_epochs, trainer.step - 1))
         trainer = Trainer(model, dataset, None, config)
         if state is not None:
             trainer.restore(state)
             print(f"Going on after step {trainer.step}.")
         train_resumably(trainer, checkpoints)
-        writer.add_run(args, recipe, {"final loss": trainer.loss})
+        writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
     if processes.rank() == 0:
         save_params(model, args.writing_params_path)
         write_card(args.writing_params_path, facts_of_run(args, recipe, corpus, trainer))

@@ -156,7 +156,9 @@ class Trainer:
                     bar.set_postfix_str(f"loss {self.loss:.3f}, lr {rate:.1e}", refresh=False)
                 bar.update(batch.n_examples)
                 if into_epoch == 0:
+                    paused = time.monotonic()
                     self.finish_epoch(epoch)
+                    began += time.monotonic() - paused  # looking at the model is no training
                 self.seconds = time.monotonic() - began
                 after_step()
 
