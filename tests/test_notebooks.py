@@ -69,6 +69,7 @@ def test_colab_runs_every_command_and_makes_the_zip(tmp_path, world):
 def test_a_failing_command_stops_colab(tmp_path, world):
     from nbclient.exceptions import CellExecutionError
 
+    shutil.copy(ROOT / "london_baseline.py", tmp_path)
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for path in world.iterdir():
         shutil.copy(path, tmp_path)
