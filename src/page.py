@@ -112,11 +112,12 @@ def make_page(runs: Runs, taught: Taught) -> str:
 def summary(runs: Runs, graded: Runs) -> str:
     """A line for each run, and where each parts what it knows from what it makes up."""
     rows, lines = [], []
-    for number, (name, records) in enumerate(runs.items()):
-        key = keyed(name, number)
+    numbers = {name: number for number, name in enumerate(graded)}  # of the colours, as in the charts
+    for name, records in runs.items():
         if name not in graded:
-            rows.append([key, str(len(records)), "no places given", "–", "–"])
+            rows.append([escape(name), str(len(records)), "no places given", "–", "–"])
             continue
+        key = keyed(name, numbers[name])
         sure, right = confidences(records), rights(records)
         area = auroc(sure, right)
         figures = [share(sum(right), len(right)), f"{calibration_error(sure, right):.3f}", "–" if area is None else f"{area:.3f}"]

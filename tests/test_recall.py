@@ -240,6 +240,8 @@ def test_the_page_is_whole_says_what_is_in_the_records_and_asks_for_nothing_else
     records = some_records()
     blind = [Record("q", "q", "x", -1.0, [], 0.1, False)]
     page = make_page({"one": records, "two </script>": some_records(seed=1), "blind": blind}, [("A B", "Rome")])
+    behind = make_page({"blind": blind, "one": records}, [])  # a run without places takes no colour from those that have charts
+    assert 'run0"></span> one' in behind and '<figure class="run0">' in behind and 'run1"' not in behind
     tags = Tags()
     tags.feed(page)
     assert tags.open == [] and "<b>Q" not in page
