@@ -1,8 +1,9 @@
 """How gradients are computed on each kind of device. What is computed is the model's affair.
 
-On a CPU, in float32, each core takes a part of the batch at a time: on two cores that is faster than both on each
-product of matrices in turn. On a CUDA GPU, matrices are multiplied in bfloat16, and the kernels of each shape are
-recorded once, as a CUDA graph, and replayed from then on: launching them one by one takes longer than their work.
+On a CPU, each core takes a part of the batch at a time: on two cores that is faster than both on each product of
+matrices in turn. Products are float32's, or bfloat16's where a recipe says so and the CPU has instructions for them. On
+a CUDA GPU, they are bfloat16's, and the kernels of each shape are recorded once, as a CUDA graph, and replayed from then
+on: launching them one by one takes longer than their work.
 """
 
 import sys
@@ -53,8 +54,8 @@ class Gradients:
 class ThreadedGradients(Gradients):
     """On a CPU: as many threads as it has cores, and a part at a time for each. The sums' order is always the same."""
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__(model)
+    def __init__(self, model: nn.Module, bf16: bool = False) -> None:
+        super().__init__(model, bf16)
         self.n_threads = torch.get_num_threads()
         self.pool = ThreadPoolExecutor(self.n_threads, initializer=torch.set_num_threads, initargs=(1,))
 
@@ -143,13 +144,22 @@ class Recording:
         return self.loss.clone()
 
 
-def make_gradients(model: nn.Module, plain: bool = False) -> Gradients:
-    """The fastest way for the project's model on its device; the plain way for others, and where `plain` asks for it."""
+def cpu_has_bf16() -> bool:
+    """Whether the CPU has instructions for products of bfloat16; without them, these are slower than float32's."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch can't tell
+    return bool(capabilities.get("avx512_bf16"))
+
+
+def make_gradients(model: nn.Module, plain: bool = False, cpu_bf16: bool = False) -> Gradients:
+    """The fastest way for the project's model on its device; the plain way for others, and where `plain` asks for it.
+
+    `cpu_bf16` asks a CPU, too, for products in bfloat16.
+    """
     device = next(model.parameters()).device
     if plain or not isinstance(model, GPT):
         return Gradients(model)
     if device.type == "cpu":
-        return ThreadedGradients(model)
+        return ThreadedGradients(model, bf16=cpu_bf16 and cpu_has_bf16())
     if device.type == "cuda":
         with torch.cuda.device(device):
             return RecordedGradients(model, bf16=torch.cuda.is_bf16_supported(including_emulation=False))

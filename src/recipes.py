@@ -31,6 +31,8 @@ class Recipe:
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.1
     grad_norm_clip: float = 1.0
+    # the precision, for both
+    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; GPUs always do so
     # the schedule, for both
     warmup_tokens: int = 512 * 20
     decay_epochs: int | None = 200  # of pretraining, in tokens, until the cosine's end; None: the run's own end

@@ -169,6 +169,7 @@ def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents
         lr_floor=recipe.lr_floor,
         seed=args.seed,
         device=args.device,
+        cpu_bf16=recipe.cpu_bf16,
         plain=args.plain,
         writer=writer,
     )

@@ -54,6 +54,7 @@ class TrainerConfig:
     num_workers: int = 0  # processes that prepare batches, where the dataset makes its examples one by one
     seed: int = 0
     device: str = "auto"
+    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; GPUs always do so
     plain: bool = False  # without threads, CUDA graphs and bfloat16
     writer: "Curves | SummaryWriter | None" = None  # gets train/loss, train/lr, train/grad_norm and train/examples_per_s
     after_epoch: Callable[[int], None] | None = None  # is told how many epochs are done
@@ -119,7 +120,7 @@ class Trainer:
         self.model = model.to(self.device)
         processes.copy_from_first(self.model)
         self.train_dataset, self.test_dataset = train_dataset, test_dataset
-        self.gradients = make_gradients(self.model, config.plain)
+        self.gradients = make_gradients(self.model, config.plain, config.cpu_bf16)
         self.optimizers = make_optimizers(self.model, config)
         self.step = 0  # steps done
         self.tokens = 0  # trained on so far

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import ConcatDataset, Dataset, default_collate
 
-from acceleration import Gradients, RecordedGradients, ThreadedGradients
+from acceleration import Gradients, RecordedGradients, ThreadedGradients, make_gradients
 from batches import Batches, CutBatches, Part, Shapes, corrupt_codes, make_batches
 from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt, encode
 from helpers import OneByOne
@@ -167,6 +167,42 @@ def test_the_parts_gradients_add_up_to_that_of_the_padded_batch(kind, variant):
         assert torch.get_num_threads() == elsewhere.submit(torch.get_num_threads).result() == n_threads
 
 
+def gradients_of(way, parts):
+    """What that way gives the parameters."""
+    way.compute(parts)
+    return [parameter.grad.clone() for parameter in way.parameters]
+
+
+def assert_near(found, expected, tolerance):
+    """Each gradient differs by a small share of itself; some are zero but for rounding, such as that of the keys' bias."""
+    rounding = 0.01 * tolerance * torch.stack([gradient.norm() for gradient in expected]).norm()
+    for a, b in zip(found, expected, strict=True):
+        assert (a - b).norm() <= tolerance * b.norm() + rounding
+
+
+@pytest.mark.parametrize("variant", FLAGS)
+def test_in_bfloat16_the_gradients_are_nearly_the_same(variant):
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **FLAGS[variant])).eval()
+    parts = split_batches("at once", Shapes(200, 1))[0].parts
+    exact, rough = gradients_of(Gradients(model), parts), gradients_of(ThreadedGradients(model, bf16=True), parts)
+    assert {gradient.dtype for gradient in rough} == {torch.float32}
+    assert_near(rough, exact, 0.05)
+    with pytest.raises(AssertionError):
+        assert_near(rough, exact, 1e-4)  # it is not float32 after all
+
+
+@pytest.mark.parametrize("capabilities", [{"avx512_bf16": True}, {"avx512_bf16": False}, {}, None])
+def test_a_recipe_gets_bfloat16_on_a_cpu_that_has_it(capabilities, monkeypatch):
+    if capabilities is None:  # as in older versions of PyTorch
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=1, n_head=2, n_embd=16))
+    assert make_gradients(model, cpu_bf16=True).bf16 == bool(capabilities and capabilities["avx512_bf16"])
+    assert not make_gradients(model).bf16 and not make_gradients(model, plain=True, cpu_bf16=True).bf16
+
+
 def test_every_part_drops_something_else_and_a_seed_repeats_all(monkeypatch):
     torch.manual_seed(0)
     model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=16, embd_pdrop=0.5))
@@ -200,18 +236,11 @@ def test_recorded_gradients_are_those_of_the_kernels_one_by_one(variant):
     model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **FLAGS[variant])).cuda().eval()
     batch = CutBatches([CORPUS, NAMES], 32, 3, 0, Shapes(300, 16), torch.device("cuda"))[0]
     assert {device_part.x.device.type for device_part in batch.parts} == {"cuda"}
-
-    def gradients_of(way):
-        loss = way.compute(batch.parts)
-        return [loss, *(parameter.grad.clone() for parameter in model.parameters())]
-
-    plain = gradients_of(Gradients(model))
+    plain = gradients_of(Gradients(model), batch.parts)
     for way, tolerance in ((RecordedGradients(model), 1e-4), (RecordedGradients(model, bf16=True), 0.05)):
         for _ in range(3):  # the first time records, later ones replay
-            found = gradients_of(way)
+            assert_near(gradients_of(way, batch.parts), plain, tolerance)
             assert way.recording_works
-            for a, b in zip(found, plain, strict=True):
-                assert (a - b).norm() <= tolerance * b.norm() + 1e-6
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
