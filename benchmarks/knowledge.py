@@ -28,11 +28,12 @@ from torch.utils.data import ConcatDataset, Dataset
 from report import ROOT, finish, machine, parser_of
 
 from console import UserError, number, run_reporting_errors
-from dataset import CharCorruptionDataset, NameDataset
+from corpus import MASK
+from dataset import CharCorruptionDataset, NameDataset, encode
 from evaluation import answer_questions
 from files import read_text, sha256, split_pair, split_rows
 from model import GPT
-from recall import REACHES, look_up
+from recall import REACHES, look_up, score_answers
 from recipes import RECIPES, VARIANTS, Recipe
 from stages import make_model, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
@@ -54,11 +55,13 @@ def hold_out(pairs: Sequence[Pair], n_people: int) -> tuple[list[Pair], list[Pai
     return [pair for pair in pairs if pair[0] not in held_out], [pair for pair in pairs if pair[0] in held_out]
 
 
-def share_right(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> tuple[float, list[bool]]:
-    """The share of the questions that the model answers with the place, and which."""
+def examine(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> tuple[list[bool], float]:
+    """Which questions the model answers with the place; and what the place with its end costs on average, in nats."""
     answers = answer_questions(model, corpus, [question for question, _ in pairs])
     right = [answer == place for answer, (_, place) in zip(answers, pairs, strict=True)]
-    return mean(right), right
+    prompts, places = ([encode(text, corpus.stoi).tolist() for text in column] for column in zip(*pairs, strict=True))
+    scores = score_answers(model, [[*prompt, MASK] for prompt in prompts], places, MASK, n_others=0)
+    return right, -mean(log_probability for log_probability, *_ in scores)
 
 
 class WatchedTrainer(Trainer):
@@ -72,7 +75,8 @@ class WatchedTrainer(Trainer):
     def finish_epoch(self, epoch: int) -> None:
         last = self.config.max_epochs
         if epoch % max(1, last // 10) == 0 or epoch == last:
-            self.curve.append({"epoch": epoch, "loss": self.loss, "right": share_right(self.model, self.corpus, self.pairs)[0]})
+            right, nats = examine(self.model, self.corpus, self.pairs)
+            self.curve.append({"epoch": epoch, "loss": self.loss, "right": mean(right), "nats": nats})
 
 
 def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
@@ -87,7 +91,7 @@ def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
     )
     model = make_model(command, recipe, corpus).to(pick_device(args.device))
 
-    seconds, shares, curves = 0.0, {}, {}
+    seconds, curves = 0.0, {}
     for function, dataset in (
         ("pretrain", ConcatDataset([corpus, NameDataset(corpus, questions, whole=True)])),
         ("finetune", NameDataset(corpus, questions)),
@@ -97,14 +101,15 @@ def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
         trainer.train()
         curves[function] = trainer.curve
         seconds += trainer.seconds
-        shares[function], each = share_right(model, corpus, asked)
+    right, nats = examine(model, corpus, asked)
     mentions = look_up(*zip(*asked, strict=True), corpus.data, recipe.block_size * 7 // 8)
     reaches = [mention.reach for mention in mentions]
-    asked_in, right_in = Counter(reaches), Counter(r for r, is_right in zip(reaches, each, strict=True) if is_right)
+    asked_in, right_in = Counter(reaches), Counter(r for r, is_right in zip(reaches, right, strict=True) if is_right)
     return {
         "curve": curves["pretrain"],
-        "right after pretraining": shares["pretrain"],
-        "right": shares["finetune"],
+        "right after pretraining": curves["pretrain"][-1]["right"],
+        "right": mean(right),
+        "nats": nats,
         "asked": len(asked),
         "by reach": {name: [right_in[name], asked_in[name]] for name in REACHES},
         "loss": curves["pretrain"][-1]["loss"],
@@ -181,6 +186,7 @@ def row(name: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "right, %": mean(shares),
         "spread": stdev(shares) if len(shares) > 1 else "-",
         "before finetuning, %": mean(100 * result["right after pretraining"] for result in results),
+        "nats": mean(result["nats"] for result in results),
         **by_reach,
         "loss": mean(result["loss"] for result in results),
         "min": mean(result["s"] for result in results) / 60,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import sys
 
 import attention_cost
@@ -90,6 +91,14 @@ def test_knowledge_holds_people_out_by_name():
     assert sorted(trained + asked) == sorted(pairs) and len({question for question, _ in asked}) == 10
     assert not {question for question, _ in asked} & {question for question, _ in trained}
     assert knowledge.hold_out(pairs[::-1], 10)[1] == asked[::-1]  # the same people, whatever the order
+
+
+def test_knowledge_prices_an_answer_with_its_end():
+    corpus = CharCorruptionDataset("Ann lives in Ulm.\nBea lives in Rome.", 40)
+    model = GPT(GPTConfig(corpus.vocab_size, 40, n_layer=1, n_head=2, n_embd=16))
+    torch.nn.init.zeros_(model.head.weight)  # all characters are equally likely
+    right, nats = knowledge.examine(model, corpus, [("Ann", "Ulm"), ("Bea", "Rome"), ("Bea", "e")])
+    assert right == [False] * 3 and nats == pytest.approx((4 + 5 + 2) / 3 * math.log(corpus.vocab_size))
 
 
 def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsys):
