@@ -18,6 +18,7 @@ class Recipe:
     dropout: float = 0.1
     # pretraining
     length_draws: int = 1  # a document is cut at the largest of so many random lengths
+    title_spans: float = 0.0  # of so many documents, the span reaches from the title to a capitalised word
     pretrain_epochs: int = 650
     pretrain_batch_size: int = 128
     pretrain_lr: float = 6e-3
