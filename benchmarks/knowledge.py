@@ -33,7 +33,7 @@ from dataset import CharCorruptionDataset, NameDataset, encode
 from evaluation import answer_questions
 from files import read_text, sha256, split_pair, split_rows
 from model import GPT
-from recall import REACHES, look_up, score_answers
+from recall import REACHES, lines_about, look_up, offset_in, person_of, score_answers
 from recipes import RECIPES, VARIANTS, Recipe
 from stages import make_model, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
@@ -62,6 +62,15 @@ def examine(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) ->
     prompts, places = ([encode(text, corpus.stoi).tolist() for text in column] for column in zip(*pairs, strict=True))
     scores = score_answers(model, [[*prompt, MASK] for prompt in prompts], places, MASK, n_others=0)
     return right, -mean(log_probability for log_probability, *_ in scores)
+
+
+@torch.no_grad()
+def goes_on(model: GPT, corpus: CharCorruptionDataset, line: str, place: str) -> bool:
+    """Whether the model, reading a line up to where it first names the place, goes on with it, letter by letter."""
+    model.eval()
+    idx = encode(line[: line.find(place) + len(place)], corpus.stoi)[None].to(next(model.parameters()).device)  # (1, T)
+    likeliest = model(idx[:, :-1])[0].argmax(dim=-1)  # (1, T - 1)
+    return torch.equal(likeliest[:, -len(place) :], idx[:, -len(place) :])
 
 
 class WatchedTrainer(Trainer):
@@ -101,6 +110,8 @@ def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
         trainer.train()
         curves[function] = trainer.curve
         seconds += trainer.seconds
+        if function == "pretrain":
+            read_on = [goes_on(model, corpus, line, place) for line, place in within_reach(asked, corpus, recipe.block_size * 7 // 8)]
     right, nats = examine(model, corpus, asked)
     mentions = look_up(*zip(*asked, strict=True), corpus.data, recipe.block_size * 7 // 8)
     reaches = [mention.reach for mention in mentions]
@@ -110,11 +121,24 @@ def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
         "right after pretraining": curves["pretrain"][-1]["right"],
         "right": mean(right),
         "nats": nats,
+        "read on": [sum(read_on), len(read_on)],
         "asked": len(asked),
         "by reach": {name: [right_in[name], asked_in[name]] for name in REACHES},
         "loss": curves["pretrain"][-1]["loss"],
         "s": seconds,
     }
+
+
+def within_reach(pairs: Sequence[Pair], corpus: CharCorruptionDataset, shown: int) -> list[tuple[str, str]]:
+    """Of the questions whose place stands within so many characters of the person's line, that line and the place."""
+    people = [person_of(question) or "" for question, _ in pairs]
+    lines, _ = lines_about(people, corpus.data)
+    found = []
+    for person, (_, place) in zip(people, pairs, strict=True):
+        offset = offset_in(lines.get(person, []), place)
+        if offset is not None and offset + len(place) <= shown:
+            found.append((next(line for line in lines[person] if line.find(place) == offset), place))
+    return found
 
 
 def parse_change(text: str, recipe: Recipe) -> Recipe:
@@ -187,6 +211,7 @@ def row(name: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "spread": stdev(shares) if len(shares) > 1 else "-",
         "before finetuning, %": mean(100 * result["right after pretraining"] for result in results),
         "nats": mean(result["nats"] for result in results),
+        "reads on, %": 100 * sum(result["read on"][0] for result in results) / max(1, sum(result["read on"][1] for result in results)),
         **by_reach,
         "loss": mean(result["loss"] for result in results),
         "min": mean(result["s"] for result in results) / 60,

@@ -14,7 +14,7 @@ import torch
 
 import train_speed
 from console import UserError
-from dataset import CharCorruptionDataset
+from dataset import CharCorruptionDataset, encode
 from model import GPT, GPTConfig, variant_flags
 from plain import PlainTrainer, make_plain
 from recipes import RECIPES, VARIANTS
@@ -101,6 +101,27 @@ def test_knowledge_prices_an_answer_with_its_end():
     assert right == [False] * 3 and nats == pytest.approx((4 + 5 + 2) / 3 * math.log(corpus.vocab_size))
 
 
+class Parrot(torch.nn.Module):
+    """Knows one text by heart: at each position, the character that follows there."""
+
+    def __init__(self, corpus, text):
+        super().__init__()
+        self.next = torch.nn.Parameter(torch.nn.functional.one_hot(encode(text[1:], corpus.stoi), corpus.vocab_size).float())
+
+    def forward(self, idx):
+        return self.next[: idx.size(1)].expand(len(idx), -1, -1), None
+
+
+def test_knowledge_tells_what_is_known_in_the_text():
+    lines = ["Ann. Ann is from Ulm, near Ulm", "Bea. Bea is from Rome", "Bea. Rome was left by Bea", "Cy. Cy is from Oslo"]
+    corpus = CharCorruptionDataset("\n".join(lines), 40)
+    pairs = [(f"Where was {name} born?", place) for name, place in (("Ann", "Ulm"), ("Bea", "Rome"), ("Cy", "Ulm"), ("Di", "Oslo"))]
+    assert knowledge.within_reach(pairs, corpus, 21) == [(lines[0], "Ulm"), (lines[2], "Rome")]
+    assert knowledge.within_reach(pairs, corpus, 19) == [(lines[2], "Rome")]  # Ulm ends with the twentieth character
+    for known in (lines[0], lines[0].replace("Ulm", "Uly"), lines[0].replace("near Ulm", "near Rom")):
+        assert knowledge.goes_on(Parrot(corpus, known), corpus, lines[0], "Ulm") == ("from Ulm" in known)
+
+
 def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsys):
     line = ["--recipe", "quick", "--data", str(world), "--held_out", "7", "--seeds", "0", "1", "--results", str(tmp_path / "kept.jsonl")]
     changes = ["--change", "pretrain_epochs=2", "--change", "pretrain_epochs=1,muon_lr=None"]
@@ -116,6 +137,7 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
     ]
     for r in results:
         assert sum(asked for _, asked in r["by reach"].values()) == r["asked"] == 7
+        assert 0 <= r["read on"][0] <= r["read on"][1] == r["by reach"]["within reach"][1]
         assert sum(right for right, _ in r["by reach"].values()) == round(7 * r["right"])
         assert [point["epoch"] for point in r["curve"]] == list(range(1, r["key"]["recipe"]["pretrain_epochs"] + 1))
     knowledge.main()  # nothing is run again
