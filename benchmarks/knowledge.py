@@ -90,7 +90,7 @@ class WatchedTrainer(Trainer):
 
 def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
     """Pretrain, finetune and ask; what came of it."""
-    corpus = CharCorruptionDataset.from_file(args.data / "wiki.txt", recipe.block_size, recipe.length_draws, recipe.title_spans)
+    corpus = CharCorruptionDataset.from_file(args.data / "wiki.txt", recipe.block_size, recipe.length_draws)
     pairs = read_pairs(args.data / "birth_places_train.tsv")
     trained, asked = (pairs, read_pairs(args.data / "birth_dev.tsv")) if args.dev else hold_out(pairs, args.held_out)
     questions = "\n".join("\t".join(pair) for pair in trained)

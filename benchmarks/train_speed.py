@@ -3,7 +3,8 @@
     python benchmarks/train_speed.py
     python benchmarks/train_speed.py --variant perceiver --device cuda --epochs 20
 
-The twin is in plain.py. The third row comes where `transformers` and `accelerate` are installed
+The twin is in plain.py. On a CPU with instructions for bfloat16, a row shows what this project gains by them. The
+last row comes where `transformers` and `accelerate` are installed
 (requirements-benchmarks.txt): GPT-2 of the same size on the same strings.
 """
 
@@ -11,6 +12,7 @@ import importlib.util
 import logging
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,6 +22,7 @@ from torch import nn
 
 from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
+from acceleration import cpu_has_bf16
 from batches import CutBatches, Shapes
 from console import number, run_reporting_errors
 from dataset import CharCorruptionDataset
@@ -29,6 +32,7 @@ from recipes import RECIPES, VARIANTS
 from trainer import Trainer, TrainerConfig, pick_device
 
 HANDOUT = RECIPES["handout"]
+BF16 = "this project, bfloat16"
 
 
 def make_model(corpus: CharCorruptionDataset, variant: str) -> GPT:
@@ -85,9 +89,14 @@ def make_peer(corpus: CharCorruptionDataset, config: TrainerConfig, device: torc
     return transformers.Trainer(model=model, args=arguments, train_dataset=examples)
 
 
-def matmul_rate(device: torch.device) -> float:
-    """FLOP/s of a large matrix product, in bfloat16 on a GPU and float32 elsewhere."""
-    n, dtype = (8192, torch.bfloat16) if device.type == "cuda" else (2048, torch.float32)
+def dtype_of(way: str, device: torch.device) -> torch.dtype:
+    """In which it multiplies matrices."""
+    return torch.bfloat16 if device.type == "cuda" or way == BF16 else torch.float32
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of a large matrix product."""
+    n = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
     seconds(lambda: a @ b, device)
     return 2 * n**3 / min(seconds(lambda: a @ b, device) for _ in range(10))
@@ -118,14 +127,17 @@ def main() -> None:
     trainer = Trainer(make_model(corpus, args.variant), corpus, None, config)
     twin = PlainTrainer(make_model(corpus, args.variant), corpus, config, device)
 
-    def ours() -> None:
+    def repeat(trainer: Trainer) -> None:
         trainer.step = 0  # once more from the beginning, by what it has learnt already
         trainer.train()
 
-    ways = {"this project": ours, "plain twin": lambda: [twin.train() for _ in range(args.epochs)]}
+    ways = {"this project": lambda: repeat(trainer), "plain twin": lambda: [twin.train() for _ in range(args.epochs)]}
+    if device.type == "cpu" and cpu_has_bf16():
+        in_bf16 = Trainer(make_model(corpus, args.variant), corpus, None, replace(config, cpu_bf16=True))
+        ways[BF16] = lambda: repeat(in_bf16)
     if args.variant == "vanilla" and all(map(importlib.util.find_spec, ("transformers", "accelerate"))):
         ways["transformers"] = make_peer(corpus, config, device).train
-    for warm_up in list(ways.values())[: 3 if device.type == "cuda" else 0]:
+    for warm_up in ways.values() if device.type == "cuda" else ():
         warm_up()  # a GPU's first kernels are slow, a CPU's are not
     times = in_turns({name: lambda way=way: seconds(way, device) for name, way in ways.items()}, args.rounds)
 
@@ -133,7 +145,7 @@ def main() -> None:
     batches = trainer.batches(corpus, args.epochs)
     n_targets = sum(int((part.y != 0).sum()) for step in range(len(batches)) for part in batches[step].parts)
     matrices = sum(p.numel() for name, p in trainer.model.named_parameters() if p.dim() == 2 and name != "tok_emb.weight")
-    peak = matmul_rate(device)
+    peak = {dtype: matmul_rate(device, dtype) for dtype in dict.fromkeys(dtype_of(name, device) for name in ways)}
     rows = []
     for name, values in times.items():
         rows.append(
@@ -144,11 +156,13 @@ def main() -> None:
                 "650 epochs, min": median(values) / args.epochs * 650 / 60,
                 "times as fast as the twin": ratio(times["plain twin"], values),
                 "times as fast as transformers": ratio(times["transformers"], values) if "transformers" in times else "-",
-                "share of matmul rate": 6 * matrices * n_targets / median(values) / peak if args.variant == "vanilla" else "-",
+                "share of matmul rate": 6 * matrices * n_targets / median(values) / peak[dtype_of(name, device)]
+                if args.variant == "vanilla"
+                else "-",
             }
         )
     print(f"{args.variant}, {len(corpus)} documents, batches of {config.batch_size}, median of {args.rounds} rounds")
-    print(f"matrix products alone: {peak / 1e9:.0f} GFLOP/s")
+    print("matrix products alone:", ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {str(dtype)[6:]}" for dtype, rate in peak.items()))
     finish(args, rows, device)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from console import Parser, UserError, blaming, run_reporting_errors
-from corpus import MASK_CHAR, PAD, PAD_CHAR, Documents, EncodedText, encode_file, encode_text
+from corpus import MASK_CHAR, PAD_CHAR, Documents, EncodedText, encode_file, encode_text
 from files import read_text, split_pair, split_rows
 
 
@@ -63,40 +63,36 @@ def draw_cuts(
 class CharCorruptionDataset(Dataset):
     """Item i is document i of a text, a line each, corrupted anew at every look (torch's default generator draws).
 
-    The text is a string or already encoded. With more `length_draws`, more of a document is kept. Of a share of
-    `title_spans`, the span follows the title. The trainer does not look at items: it makes the same of a whole batch at
-    once, by `cuts` (batches.py).
+    The text is a string or already encoded. With more `length_draws`, more of a document is kept. The trainer does not
+    look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
 
     MASK_CHAR = MASK_CHAR
     PAD_CHAR = PAD_CHAR
 
-    def __init__(self, data: str | EncodedText, block_size: int, length_draws: int = 1, title_spans: float = 0.0) -> None:
+    def __init__(self, data: str | EncodedText, block_size: int, length_draws: int = 1) -> None:
         if block_size < 6:
             raise UserError(f"a block of {block_size} characters is too short for 4 of text and two sentinels")
         self.text = encode_text(data) if isinstance(data, str) else data
         self.stoi = {character: index for index, character in enumerate(self.text.characters)}
         self.itos = dict(enumerate(self.text.characters))
         self.block_size = block_size
-        self.length_draws, self.title_spans = length_draws, title_spans
+        self.length_draws = length_draws
         self.vocab_size = len(self.text.characters)
         self.n_characters = len(self.text.codes)
-        self.is_capital, self.is_alphanumeric = (  # (V,) each
-            torch.tensor([is_so(character) for character in self.text.characters]) for is_so in (str.isupper, str.isalnum)
-        )
         self.data = Documents(self.text)  # a last empty document, where the text ends with a newline, counts
 
     @classmethod
-    def from_file(cls, path: str | Path, block_size: int, length_draws: int = 1, title_spans: float = 0.0) -> Self:
+    def from_file(cls, path: str | Path, block_size: int, length_draws: int = 1) -> Self:
         """The same for a UTF-8 file, which is never held as one string. Raises UserError where it can't be used."""
-        return cls(encode_file(path), block_size, length_draws, title_spans)
+        return cls(encode_file(path), block_size, length_draws)
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         document = self.data[index]
-        _, length, start, span, _ = (int(n) for n in self.cuts(torch.tensor([index % len(self)])))
+        length, start, span = (int(n) for n in draw_cuts(torch.tensor([len(document)]), self.block_size, self.length_draws))
         block = encode(corrupt(document, length, start, span).ljust(self.block_size, PAD_CHAR), self.stoi)  # (block_size,)
         return block[:-1], block[1:]
 
@@ -108,29 +104,7 @@ class CharCorruptionDataset(Dataset):
     def cuts(self, indices: Tensor, generator: torch.Generator | None = None) -> Cuts:
         """Draw a cut for each of the documents (B,)."""
         begin, n_characters = self.text.spans(indices)
-        length, start, span = draw_cuts(n_characters, self.block_size, self.length_draws, generator)
-        if self.title_spans and self.n_characters:
-            moved = torch.rand(len(indices), generator=generator) < self.title_spans
-            start, span = self.behind_titles(begin, length, start, span, moved)
-        return Cuts(begin, length, start, span, torch.zeros_like(begin))
-
-    def behind_titles(self, begin: Tensor, length: Tensor, start: Tensor, span: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
-        """Starts and spans (B,) of which those `moved` reach from the title to a capitalised word, of about the same size.
-
-        "Ann Lee. Ann (born 1950 in Ulm) ..." becomes "Ann Lee⁇Ulm) ...": what follows is to be told from the name alone,
-        not from the words before it. A document without a title, or such a word behind, stays as it is.
-        """
-        at = torch.arange(max(1, int(length.max())))
-        codes = self.text.codes[(begin[:, None] + at).clamp(max=self.n_characters - 1)].long()  # (B, longest)
-        stop, space = (self.stoi.get(character, PAD) for character in ". ")
-        stops = (codes == stop) & (codes.roll(-1, dims=1) == space)
-        title = stops.int().argmax(dim=1)  # (B,) where the first ". " stands
-        begins_word = self.is_capital[codes] & ~self.is_alphanumeric[codes.roll(1, dims=1)]
-        # not the word right behind the title, which is capitalised as a sentence's first
-        begins_word &= stops.any(dim=1)[:, None] & (at > title[:, None] + 2) & (at < length[:, None])
-        off = (at - (title + span)[:, None]).abs().masked_fill(~begins_word, len(at) + self.block_size)
-        moved = moved & begins_word.any(dim=1)
-        return torch.where(moved, title, start), torch.where(moved, off.argmin(dim=1) - title, span)
+        return Cuts(begin, *draw_cuts(n_characters, self.block_size, self.length_draws, generator), torch.zeros_like(begin))
 
 
 class NameDataset(Dataset):

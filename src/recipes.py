@@ -18,7 +18,6 @@ class Recipe:
     dropout: float = 0.1
     # pretraining
     length_draws: int = 1  # a document is cut at the largest of so many random lengths
-    title_spans: float = 0.0  # of so many documents, the span reaches from the title to a capitalised word
     pretrain_epochs: int = 650
     pretrain_batch_size: int = 128
     pretrain_lr: float = 6e-3
@@ -44,8 +43,7 @@ class Recipe:
 LAPTOP = Recipe(
     dropout=0.0,  # what there is to learn must be learnt by heart
     length_draws=8,  # whoever does not see the place can't learn it
-    title_spans=0.5,  # else what is learnt is which place follows which date
-    pretrain_epochs=64,
+    pretrain_epochs=46,
     pretrain_batch_size=64,
     pretrain_lr=3e-3,
     finetune_epochs_pretrained=1,  # the questions were seen in pretraining: more would overwrite what it taught
@@ -64,7 +62,6 @@ QUICK = replace(
     n_head=4,
     n_embd=128,
     length_draws=4,
-    title_spans=0.0,
     pretrain_epochs=50,
     pretrain_batch_size=16,
     finetune_batch_size=32,

@@ -39,7 +39,7 @@ def run(args: Namespace) -> None:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS asks for
             torch.use_deterministic_algorithms(True)
 
-        corpus = CharCorruptionDataset.from_file(args.pretrain_corpus_path, recipe.block_size, recipe.length_draws, recipe.title_spans)
+        corpus = CharCorruptionDataset.from_file(args.pretrain_corpus_path, recipe.block_size, recipe.length_draws)
         print(f"data has {corpus.n_characters} characters, {corpus.vocab_size} unique.")
         announce_if_bundled(args.pretrain_corpus_path, corpus.text.sha256)
 

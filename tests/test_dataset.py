@@ -2,7 +2,6 @@
 
 import collections
 import itertools
-import re
 
 import pytest
 import torch
@@ -110,64 +109,6 @@ def test_the_largest_of_several_lengths_leaves_every_length_a_chance():
     expected = torch.tensor([(k**3 - (k - 1) ** 3) / 11**3 for k in range(1, 12)])
     torch.testing.assert_close(shares, expected, atol=0.01, rtol=0)
     assert (shares > 0).all()
-
-
-TITLED = [
-    "Ann Lee. Ann (born 1950 in Ulm) met Bob in Rome, and eBay",
-    "Bo. In Ulm, Mr. O'Neill lived in a hut.",
-    "A.B. Cox. Cox is 99",
-    "Cy Day. He runs eBay with a McCoy",
-    "No title",
-    "",
-]
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_a_span_behind_the_title_ends_before_the_nearest_capitalised_word(seed):
-    plain, titled = (CharCorruptionDataset("\n".join(TITLED), 64, 2, share) for share in (0.0, 1.0))
-    everyone = torch.arange(len(TITLED))
-    drawn, moved = (dataset.cuts(everyone, torch.Generator().manual_seed(seed)) for dataset in (plain, titled))
-    assert torch.equal(moved.length, drawn.length) and torch.equal(moved.begin, drawn.begin)
-    n_moved = 0
-    for text, length, start, span, new_start, new_span in zip(
-        TITLED, *(column.tolist() for column in (drawn.length, drawn.start, drawn.span, moved.start, moved.span)), strict=True
-    ):
-        title = text[:length].find(". ")
-        words = [match.start() for match in re.finditer(r"(?<![A-Za-z0-9])[A-Z]", text[:length])]
-        words = [word for word in words if word > title + 2]  # not the first word of the sentence behind the title
-        if title < 0 or not words:
-            assert (new_start, new_span) == (start, span)
-        else:
-            nearest = min(words, key=lambda word: abs(word - title - span))
-            assert (new_start, new_start + new_span) == (title, nearest)
-            n_moved += 1
-    assert n_moved or max(drawn.length) < 20
-
-
-def test_a_share_of_spans_is_behind_titles_and_all_are_a_quarter_on_average(world):
-    dataset = CharCorruptionDataset((world / "wiki.txt").read_text(encoding="utf-8"), 128, title_spans=0.5)
-    torch.manual_seed(0)
-    behind, ratios = [], []
-    for index, document in [*enumerate(dataset.data)] * 50:
-        x, y = dataset[index]
-        prefix, suffix, masked = take_apart(spell(dataset, torch.cat((x, y[-1:]))))
-        kept = prefix + masked + suffix
-        assert document.startswith(kept)
-        if len(kept) > 60:
-            behind.append(len(prefix) == document.find(". "))
-            ratios.append(len(masked) / len(kept))
-    assert sum(behind) / len(behind) == pytest.approx(0.5, abs=0.05)
-    assert sum(ratios) / len(ratios) == pytest.approx(0.25, abs=0.02)
-
-
-@pytest.mark.parametrize("text", ["", "\n", "a", "no stop", ". ", ". A", "A. B"])
-def test_a_text_without_a_title_and_a_word_behind_it_is_cut_as_ever(text):
-    for seed in range(5):
-        plain, titled = (CharCorruptionDataset(text, 16, 1, share) for share in (0.0, 1.0))
-        everything = torch.arange(len(plain))
-        cuts = [dataset.cuts(everything, torch.Generator().manual_seed(seed)) for dataset in (plain, titled)]
-        assert all(torch.equal(a, b) for a, b in zip(*cuts, strict=True))
-        assert len(titled[0][0]) == len(titled[-1][0]) == 15
 
 
 def test_104_short_lines_in_blocks_of_50():
