@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ class Browser:
     def __enter__(self):
         program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
         assert program, "no Chromium is installed"
-        self.profile = tempfile.TemporaryDirectory()
+        self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # its processes may write to the last
         read_commands, self.commands = os.pipe()
         self.answers, write_answers = os.pipe()
 
@@ -32,7 +33,9 @@ class Browser:
 
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={self.profile.name}"]
         streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen([program, *flags], preexec_fn=as_third_and_fourth, close_fds=False, **streams)
+        self.process = subprocess.Popen(
+            [program, *flags], preexec_fn=as_third_and_fourth, close_fds=False, start_new_session=True, **streams
+        )
         os.close(read_commands)
         os.close(write_answers)
         self.reader, self.session = os.fdopen(self.answers, "rb"), None
@@ -43,7 +46,7 @@ class Browser:
         return self
 
     def __exit__(self, *_):
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)  # all of its processes
         self.process.wait()
         self.reader.close()
         os.close(self.commands)
