@@ -102,7 +102,7 @@ class CausalCrossAttention(Attention):
         with torch.autocast("cpu", enabled=False):  # there, its backward takes four times as long in bfloat16
             q, k, v = (x.float() if x.is_cpu and x.dtype == torch.bfloat16 else x for x in (q, k, v))
             y = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)  # (B, H, Tq, D)
-        return self.join_heads(y)
+        return self.join_heads(y.type_as(x_q))
 
 
 class CausalSelfAttention(CausalCrossAttention):

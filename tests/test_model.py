@@ -283,3 +283,14 @@ def test_config_is_frozen_and_refuses_what_cannot_be_built():
     for bottleneck_dim in (None, 0, 129):
         with pytest.raises(ValueError, match="between 1 and the block size 128"):
             GPTConfig(256, 128, perceiver=True, bottleneck_dim=bottleneck_dim)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_model_all_in_bfloat16_runs_too(variant):
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(9, 24, n_layer=3, n_head=2, n_embd=16, **variant_flags(variant, 8))).eval()
+    idx = torch.randint(0, 9, (2, 20))
+    expected = model(idx)[0]
+    logits = model.bfloat16()(idx)[0]
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(logits.float(), expected, atol=0.02, rtol=0.05)
