@@ -33,7 +33,7 @@ from dataset import CharCorruptionDataset, NameDataset, encode
 from evaluation import answer_questions
 from files import read_text, sha256, split_pair, split_rows
 from model import GPT
-from recall import REACHES, lines_about, look_up, offset_in, person_of, score_answers
+from recall import REACHES, lines_about, look_up, offset_in, person_of, reach_of, score_answers
 from recipes import RECIPES, VARIANTS, Recipe
 from stages import make_model, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
@@ -136,7 +136,7 @@ def within_reach(pairs: Sequence[Pair], corpus: CharCorruptionDataset, shown: in
     found = []
     for person, (_, place) in zip(people, pairs, strict=True):
         offset = offset_in(lines.get(person, []), place)
-        if offset is not None and offset + len(place) <= shown:
+        if reach_of(place, offset, True, shown) == "within reach":
             found.append((next(line for line in lines[person] if line.find(place) == offset), place))
     return found
 
