@@ -1,13 +1,14 @@
 """How much of what it read a model can tell, and what each ingredient of a recipe contributes.
 
-    python benchmarks/knowledge.py --recipe laptop --change length_draws=1 --change muon_lr=None
+    python benchmarks/knowledge.py --recipe laptop --change "" --change length_draws=1 --change muon_lr=None
     python benchmarks/knowledge.py --recipe laptop --data FOLDER --dev --seeds 0 1 2
 
 A run pretrains on a folder's `wiki.txt` with its training questions mixed in, finetunes on these, and answers questions
 about other people. To choose between recipes, these are 200 people held out from the *training* questions, the same
-for every run; `--dev` trains on all of them and asks `birth_dev.tsv`: for the table at the end, not for choosing. The
-first run is the recipe as it is; each `--change` adds one with these fields changed. Runs take long: each is added to
-`--results` when it ends, and what is there is not run again.
+for every run; `--dev` trains on all of them and asks `birth_dev.tsv`: for the table at the end, not for choosing. Each
+`--change` is a run with these fields of the recipe changed (none: the recipe as it is), each `--mixed` one with this
+percentage of the training questions in pretraining; finetuning has all. Runs take long: each is added to `--results` when it
+ends, and what is there is not run again.
 """
 
 import ast
@@ -18,6 +19,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -88,12 +90,14 @@ class WatchedTrainer(Trainer):
             self.curve.append({"epoch": epoch, "loss": self.loss, "right": mean(right), "nats": nats})
 
 
-def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
+def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any]:
     """Pretrain, finetune and ask; what came of it."""
     corpus = CharCorruptionDataset.from_file(args.data / "wiki.txt", recipe.block_size, recipe.length_draws)
     pairs = read_pairs(args.data / "birth_places_train.tsv")
     trained, asked = (pairs, read_pairs(args.data / "birth_dev.tsv")) if args.dev else hold_out(pairs, args.held_out)
-    questions = "\n".join("\t".join(pair) for pair in trained)
+    rows = ["\t".join(pair) for pair in trained]
+    mixed_in = rows[: len(rows) * mixed // 100]
+    texts = [corpus, *([NameDataset(corpus, "\n".join(mixed_in), whole=True)] if mixed_in else [])]
     torch.manual_seed(seed)
     command = Namespace(
         variant=args.variant, bottleneck_dim=args.bottleneck_dim, seed=seed, device=args.device, plain=False, reading_params_path="-"
@@ -102,8 +106,8 @@ def run(recipe: Recipe, seed: int, args: Namespace) -> dict[str, Any]:
 
     seconds, curves = 0.0, {}
     for function, dataset in (
-        ("pretrain", ConcatDataset([corpus, NameDataset(corpus, questions, whole=True)])),
-        ("finetune", NameDataset(corpus, questions)),
+        ("pretrain", ConcatDataset(texts)),
+        ("finetune", NameDataset(corpus, "\n".join(rows))),
     ):
         config = trainer_config(Namespace(**vars(command), function=function), recipe, len(dataset), len(corpus), None)
         trainer = WatchedTrainer(model, dataset, config, corpus, asked)
@@ -164,6 +168,7 @@ def main() -> None:
     parser.add_argument("--bottleneck_dim", type=number(int, 1), default=64)
     parser.add_argument("--data", type=Path, default=ROOT, help="a folder with wiki.txt and the tables (default: the project's)")
     parser.add_argument("--change", action="append", default=[], metavar="FIELD=VALUE[,...]", help="one more run, with these changes")
+    parser.add_argument("--mixed", type=number(int, 0, 101), nargs="+", default=[100], metavar="PERCENT", help="of the training questions")
     parser.add_argument("--seeds", type=number(int, 0), nargs="+", default=[0])
     parser.add_argument("--held_out", type=number(int, 1), default=200, help="people not trained on but asked about (default 200)")
     parser.add_argument("--dev", action="store_true", help="train on all, and ask birth_dev.tsv")
@@ -175,12 +180,13 @@ def main() -> None:
     files = {name: sha256(read_text(args.data / name))[:12] for name in ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv")}
     kept = [json.loads(line) for line in args.results.read_text(encoding="utf-8").splitlines()] if args.results.exists() else []
     rows = []
-    for change in ("", *args.change):
+    for change, mixed in product(args.change or [""], args.mixed):
+        recipe = parse_change(change, RECIPES[args.recipe])
         found = []
         for seed in args.seeds:
-            recipe = parse_change(change, RECIPES[args.recipe])
             key = {
                 "recipe": json.loads(json.dumps(asdict(recipe))),
+                "mixed": mixed,
                 "variant": args.variant,
                 "bottleneck_dim": args.bottleneck_dim if args.variant == "perceiver" else None,
                 "files": files,
@@ -189,11 +195,11 @@ def main() -> None:
             }
             result = next((r for r in kept if r["key"] == key), None)
             if result is None:
-                result = {"key": key, "machine": machine(device), **run(recipe, seed, args)}
+                result = {"key": key, "machine": machine(device), **run(recipe, mixed, seed, args)}
                 with args.results.open("a", encoding="utf-8", newline="\n") as file:
                     file.write(json.dumps(result) + "\n")
             found.append(result)
-        rows.append(row(change or args.recipe, found))
+        rows.append(row(f"{change or args.recipe}{f', {mixed}% mixed in' * (mixed < 100)}", found))
     print(f"{args.variant}, {found[0]['asked']} questions ({'dev' if args.dev else 'held out from train'}), seeds {args.seeds}")
     finish(args, rows, device)
 

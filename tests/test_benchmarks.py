@@ -124,7 +124,7 @@ def test_knowledge_tells_what_is_known_in_the_text():
 
 def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsys):
     line = ["--recipe", "quick", "--data", str(world), "--held_out", "7", "--seeds", "0", "1", "--results", str(tmp_path / "kept.jsonl")]
-    changes = ["--change", "pretrain_epochs=2", "--change", "pretrain_epochs=1,muon_lr=None"]
+    changes = ["--change", "", "--change", "pretrain_epochs=2,muon_lr=None", "--mixed", "100", "0"]
     few = dataclasses.replace(RECIPES["quick"], pretrain_epochs=1)
     monkeypatch.setitem(RECIPES, "quick", few)
     monkeypatch.setattr(sys, "argv", ["knowledge.py", *line, *changes])
@@ -132,9 +132,9 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
     printed = capsys.readouterr().out
     kept = (tmp_path / "kept.jsonl").read_text(encoding="utf-8")
     results = [json.loads(row) for row in kept.splitlines()]
-    assert [(r["key"]["seed"], r["key"]["recipe"]["pretrain_epochs"], r["key"]["recipe"]["muon_lr"]) for r in results] == [
-        *((0, 1, 0.02), (1, 1, 0.02), (0, 2, 0.02), (1, 2, 0.02), (0, 1, None), (1, 1, None)),
-    ]
+    changed = [(r["key"]["recipe"]["pretrain_epochs"], r["key"]["recipe"]["muon_lr"]) for r in results]
+    assert changed == [(1, 0.02)] * 4 + [(2, None)] * 4
+    assert [(r["key"]["mixed"], r["key"]["seed"]) for r in results] == [(100, 0), (100, 1), (0, 0), (0, 1)] * 2
     for r in results:
         assert sum(asked for _, asked in r["by reach"].values()) == r["asked"] == 7
         assert 0 <= r["read on"][0] <= r["read on"][1] == r["by reach"]["within reach"][1]
@@ -142,7 +142,7 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
         assert [point["epoch"] for point in r["curve"]] == list(range(1, r["key"]["recipe"]["pretrain_epochs"] + 1))
     knowledge.main()  # nothing is run again
     assert (tmp_path / "kept.jsonl").read_text(encoding="utf-8") == kept
-    assert capsys.readouterr().out == printed and "pretrain_epochs=1,muon_lr=None" in printed
+    assert capsys.readouterr().out == printed and "pretrain_epochs=2,muon_lr=None, 0% mixed in" in printed
 
 
 @pytest.mark.parametrize(("change", "message"), [("epochs=3", "a recipe has no 'epochs'"), ("muon_lr=fast", "'fast' is no plain value")])
