@@ -150,11 +150,13 @@ def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> 
 def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents: int, writer: Curves | None) -> TrainerConfig:
     """The recipe's numbers for this function, `n_examples` being the size of its dataset."""
     if args.function == "pretrain":
-        epochs, batch_size, rate, muon_lr = recipe.pretrain_epochs, recipe.pretrain_batch_size, recipe.pretrain_lr, recipe.muon_lr
+        epochs, batch_size, rate = recipe.pretrain_epochs, recipe.pretrain_batch_size, recipe.pretrain_lr
+        muon_lr, flat_share = recipe.muon_lr, recipe.flat_share
     else:
         epochs = recipe.finetune_epochs if args.reading_params_path is None else recipe.finetune_epochs_pretrained
-        batch_size, rate, muon_lr = recipe.finetune_batch_size, recipe.finetune_lr, None
-    decayed_examples = epochs * n_examples if recipe.decay_epochs is None else recipe.decay_epochs * n_documents
+        batch_size, rate = recipe.finetune_batch_size, recipe.finetune_lr
+        muon_lr, flat_share = None, 0.0
+    final_tokens = (epochs * n_examples if recipe.decay_epochs is None else recipe.decay_epochs * n_documents) * recipe.block_size
     return TrainerConfig(
         max_epochs=epochs,
         batch_size=batch_size,
@@ -165,7 +167,8 @@ def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents
         grad_norm_clip=recipe.grad_norm_clip,
         lr_decay=True,
         warmup_tokens=recipe.warmup_tokens,
-        final_tokens=decayed_examples * recipe.block_size,
+        flat_tokens=flat_share * final_tokens,
+        final_tokens=final_tokens,
         lr_floor=recipe.lr_floor,
         seed=args.seed,
         device=args.device,

@@ -206,7 +206,7 @@ def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, b
     assert (config.max_epochs, config.batch_size, config.learning_rate) == (epochs, batch_size, rate)
     assert (config.betas, config.weight_decay, config.grad_norm_clip) == ((0.9, 0.95), 0.1, 1.0)
     assert (config.lr_decay, config.warmup_tokens, config.final_tokens, config.lr_floor) == (True, 10_240, 75_212_800, 0.1)
-    assert (config.muon_lr, config.ckpt_path) == (None, None)
+    assert (config.muon_lr, config.flat_tokens, config.ckpt_path) == (None, 0.0, None)
     corpus = stages.CharCorruptionDataset("a\nb", recipe.block_size, recipe.length_draws)
     model = stages.make_model(args, recipe, corpus)
     assert corpus.length_draws == 1 and corpus.block_size == 128
