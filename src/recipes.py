@@ -26,6 +26,7 @@ class Recipe:
     finetune_epochs_pretrained: int = 10  # from a checkpoint
     finetune_batch_size: int = 256
     finetune_lr: float = 6e-4
+    finetune_lr_pretrained: float = 6e-4  # from a checkpoint
     # the optimizer, for both
     muon_lr: float | None = None  # of the blocks' matrices in pretraining; None leaves them to AdamW
     betas: tuple[float, float] = (0.9, 0.95)
@@ -49,7 +50,7 @@ LAPTOP = Recipe(
     pretrain_lr=3e-3,
     finetune_epochs_pretrained=1,  # the questions were seen in pretraining: more would overwrite what it taught
     finetune_batch_size=64,
-    finetune_lr=1e-5,  # at 1e-4, less is right afterwards than before
+    finetune_lr_pretrained=1e-5,  # at 1e-4, less is right afterwards than before
     muon_lr=0.02,  # learns the text in half the steps
     cpu_bf16=True,  # half as many examples again in the hour
     decay_epochs=None,  # facts come while the rate falls
@@ -75,7 +76,8 @@ RECIPES = {"handout": Recipe(), "laptop": LAPTOP, "quick": QUICK}
 
 def choose_recipe(args: Namespace) -> Recipe:
     """The recipe that was asked for, with the values of the flags that were given."""
-    flags = {"pretrain_lr": args.pretrain_lr, "finetune_lr": args.finetune_lr, "dropout": args.dropout}
+    flags = {"pretrain_lr": args.pretrain_lr, "dropout": args.dropout}
+    flags |= dict.fromkeys(("finetune_lr", "finetune_lr_pretrained"), args.finetune_lr)
     if args.function == "pretrain":
         flags |= {"pretrain_epochs": args.max_epochs, "pretrain_batch_size": args.batch_size}
     else:

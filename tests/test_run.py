@@ -214,6 +214,17 @@ def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, b
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
 
 
+@pytest.mark.parametrize(
+    ("flags", "rate"), [("", 6e-4), ("--reading_params_path r", 1e-5), ("--reading_params_path r --finetune_lr 2e-4", 2e-4)]
+)
+def test_what_was_pretrained_with_the_questions_is_finetuned_gently_and_what_was_not_as_the_handouts_do(monkeypatch, flags, rate):
+    line = f"finetune vanilla wiki.txt --recipe laptop --writing_params_path p --finetune_corpus_path f {flags}"
+    monkeypatch.setattr(sys, "argv", ["run.py", *line.split()])
+    args = run.parse_arguments()
+    config = stages.trainer_config(args, choose_recipe(args), n_examples=2000, n_documents=2938, writer=None)
+    assert (config.learning_rate, config.flat_tokens) == (rate, 0.0)
+
+
 # ---------------------------------------------------------------- mistakes
 
 
