@@ -7,8 +7,9 @@ A run pretrains on a folder's `wiki.txt` with its training questions mixed in, f
 about other people. To choose between recipes, these are 200 people held out from the *training* questions, the same
 for every run; `--dev` trains on all of them and asks `birth_dev.tsv`: for the table at the end, not for choosing. Each
 `--change` is a run with these fields of the recipe changed (none: the recipe as it is), each `--mixed` one with this
-percentage of the training questions in pretraining; finetuning has all. Runs take long: each is added to `--results` when it
-ends, and what is there is not run again.
+percentage of the training questions in pretraining. Finetuning has all of them, and without any in pretraining much to
+learn: change `finetune_epochs_pretrained` and `finetune_lr_pretrained` with it. Runs take long: each is added to
+`--results` when it ends, and what is there is not run again.
 """
 
 import ast

@@ -67,6 +67,6 @@ class Curves:
 
 def open_curves(args: Namespace, recipe: Recipe, first_step: int | None = None) -> Curves:
     """The run's TensorBoard folder in expt/, as the handouts name it."""
-    finetune_lr = recipe.finetune_lr if args.reading_params_path is None else recipe.finetune_lr_pretrained
+    _, finetune_lr = recipe.finetuning(pretrained=args.reading_params_path is not None)
     run = f"{args.tb_expt_name}_{args.variant}_{args.bottleneck_dim}_pt_lr_{recipe.pretrain_lr:f}_ft_lr_{finetune_lr:f}"
     return Curves(Path("expt", args.function, run) if processes.rank() == 0 else None, first_step)

@@ -26,7 +26,7 @@ class Recipe:
     finetune_epochs_pretrained: int = 10  # from a checkpoint
     finetune_batch_size: int = 256
     finetune_lr: float = 6e-4
-    finetune_lr_pretrained: float = 6e-4  # from a checkpoint
+    finetune_lr_pretrained: float = 6e-4
     # the optimizer, for both
     muon_lr: float | None = None  # of the blocks' matrices in pretraining; None leaves them to AdamW
     betas: tuple[float, float] = (0.9, 0.95)
@@ -39,6 +39,12 @@ class Recipe:
     decay_epochs: int | None = 200  # of pretraining, in tokens, until the cosine's end; None: the run's own end
     flat_share: float = 0.0  # of the way to the cosine's end, in pretraining, that the rate stays at its peak
     lr_floor: float = 0.1  # least share of the peak
+
+    def finetuning(self, pretrained: bool) -> tuple[int, float]:
+        """Epochs and peak rate of finetuning, from a checkpoint or from scratch."""
+        if pretrained:
+            return self.finetune_epochs_pretrained, self.finetune_lr_pretrained
+        return self.finetune_epochs, self.finetune_lr
 
 
 # an hour on two CPU cores; what each line contributes is in docs/knowledge.md

@@ -153,9 +153,7 @@ def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents
         epochs, batch_size, rate = recipe.pretrain_epochs, recipe.pretrain_batch_size, recipe.pretrain_lr
         muon_lr, flat_share = recipe.muon_lr, recipe.flat_share
     else:
-        epochs, rate = recipe.finetune_epochs, recipe.finetune_lr
-        if args.reading_params_path is not None:
-            epochs, rate = recipe.finetune_epochs_pretrained, recipe.finetune_lr_pretrained
+        epochs, rate = recipe.finetuning(pretrained=args.reading_params_path is not None)
         batch_size, muon_lr, flat_share = recipe.finetune_batch_size, None, 0.0
     final_tokens = (epochs * n_examples if recipe.decay_epochs is None else recipe.decay_epochs * n_documents) * recipe.block_size
     return TrainerConfig(
