@@ -41,6 +41,7 @@ from recipes import RECIPES, VARIANTS, Recipe
 from stages import make_model, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
 
+THEIR_LINE = "their line"
 Pair = tuple[str, str]  # a question and its place
 
 
@@ -68,12 +69,24 @@ def examine(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) ->
 
 
 @torch.no_grad()
-def goes_on(model: GPT, corpus: CharCorruptionDataset, line: str, place: str) -> bool:
-    """Whether the model, reading a line up to where it first names the place, goes on with it, letter by letter."""
+def goes_on(model: GPT, corpus: CharCorruptionDataset, text: str, place: str) -> bool:
+    """Whether the model, reading a text, goes on with the place, letter by letter."""
     model.eval()
-    idx = encode(line[: line.find(place) + len(place)], corpus.stoi)[None].to(next(model.parameters()).device)  # (1, T)
+    idx = encode(text + place, corpus.stoi)[None, -model.get_block_size() :].to(next(model.parameters()).device)  # (1, T)
     likeliest = model(idx[:, :-1])[0].argmax(dim=-1)  # (1, T - 1)
     return torch.equal(likeliest[:, -len(place) :], idx[:, -len(place) :])
+
+
+def retell(line: str, place: str, person: str, other: str) -> dict[str, str]:
+    """What may lead up to the place: the person's line as it is, with another's name in it, or with less beside the name."""
+    before = line[: line.find(place)]
+    exchanged = before.replace(person, other).replace(person.split()[-1], other.split()[-1])
+    return {
+        THEIR_LINE: before,
+        "the same under another's name": exchanged,
+        "title and ten characters": f"{person}. {before.removeprefix(f'{person}. ')[-10:]}",
+        "title and 'Born in'": f"{person}. Born in ",
+    }
 
 
 class WatchedTrainer(Trainer):
@@ -116,7 +129,8 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
         curves[function] = trainer.curve
         seconds += trainer.seconds
         if function == "pretrain":
-            read_on = [goes_on(model, corpus, line, place) for line, place in within_reach(asked, corpus, recipe.block_size * 7 // 8)]
+            told = within_reach(asked, corpus, recipe.block_size * 7 // 8)
+            read_on = count_read_on(model, corpus, told)
     right, nats = examine(model, corpus, asked)
     mentions = look_up(*zip(*asked, strict=True), corpus.data, recipe.block_size * 7 // 8)
     reaches = [mention.reach for mention in mentions]
@@ -126,7 +140,8 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
         "right after pretraining": curves["pretrain"][-1]["right"],
         "right": mean(right),
         "nats": nats,
-        "read on": [sum(read_on), len(read_on)],
+        "read on": read_on,
+        "within reach": len(told),
         "asked": len(asked),
         "by reach": {name: [right_in[name], asked_in[name]] for name in REACHES},
         "loss": curves["pretrain"][-1]["loss"],
@@ -134,16 +149,25 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
     }
 
 
-def within_reach(pairs: Sequence[Pair], corpus: CharCorruptionDataset, shown: int) -> list[tuple[str, str]]:
-    """Of the questions whose place stands within so many characters of the person's line, that line and the place."""
+def within_reach(pairs: Sequence[Pair], corpus: CharCorruptionDataset, shown: int) -> list[tuple[str, str, str]]:
+    """Of the questions whose place stands within so many characters of the person's line: person, line and place."""
     people = [person_of(question) or "" for question, _ in pairs]
     lines, _ = lines_about(people, corpus.data)
     found = []
     for person, (_, place) in zip(people, pairs, strict=True):
         offset = offset_in(lines.get(person, []), place)
         if reach_of(place, offset, True, shown) == "within reach":
-            found.append((next(line for line in lines[person] if line.find(place) == offset), place))
+            found.append((person, next(line for line in lines[person] if line.find(place) == offset), place))
     return found
+
+
+def count_read_on(model: GPT, corpus: CharCorruptionDataset, told: Sequence[tuple[str, str, str]]) -> dict[str, int]:
+    """After how many of the beginnings of `retell`, by their kind, the model goes on with the place."""
+    counts: Counter[str] = Counter()
+    others = [person for person, *_ in (*told[1:], *told[:1])]
+    for (person, line, place), other in zip(told, others, strict=True):
+        counts.update({way: int(goes_on(model, corpus, text, place)) for way, text in retell(line, place, person, other).items()})
+    return dict(counts)
 
 
 def parse_change(text: str, recipe: Recipe) -> Recipe:
@@ -218,7 +242,7 @@ def row(name: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "spread": stdev(shares) if len(shares) > 1 else "-",
         "before finetuning, %": mean(100 * result["right after pretraining"] for result in results),
         "nats": mean(result["nats"] for result in results),
-        "reads on, %": 100 * sum(result["read on"][0] for result in results) / max(1, sum(result["read on"][1] for result in results)),
+        "reads on, %": 100 * sum(r["read on"].get(THEIR_LINE, 0) for r in results) / max(1, sum(r["within reach"] for r in results)),
         **by_reach,
         "loss": mean(result["loss"] for result in results),
         "min": mean(result["s"] for result in results) / 60,

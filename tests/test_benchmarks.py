@@ -108,6 +108,9 @@ class Parrot(torch.nn.Module):
         super().__init__()
         self.next = torch.nn.Parameter(torch.nn.functional.one_hot(encode(text[1:], corpus.stoi), corpus.vocab_size).float())
 
+    def get_block_size(self):
+        return len(self.next)
+
     def forward(self, idx):
         return self.next[: idx.size(1)].expand(len(idx), -1, -1), None
 
@@ -116,10 +119,21 @@ def test_knowledge_tells_what_is_known_in_the_text():
     lines = ["Ann. Ann is from Ulm, near Ulm", "Bea. Bea is from Rome", "Bea. Rome was left by Bea", "Cy. Cy is from Oslo"]
     corpus = CharCorruptionDataset("\n".join(lines), 40)
     pairs = [(f"Where was {name} born?", place) for name, place in (("Ann", "Ulm"), ("Bea", "Rome"), ("Cy", "Ulm"), ("Di", "Oslo"))]
-    assert knowledge.within_reach(pairs, corpus, 21) == [(lines[0], "Ulm"), (lines[2], "Rome")]
-    assert knowledge.within_reach(pairs, corpus, 19) == [(lines[2], "Rome")]  # Ulm ends with the twentieth character
+    assert knowledge.within_reach(pairs, corpus, 21) == [("Ann", lines[0], "Ulm"), ("Bea", lines[2], "Rome")]
+    assert knowledge.within_reach(pairs, corpus, 19) == [("Bea", lines[2], "Rome")]  # Ulm ends with the twentieth character
     for known in (lines[0], lines[0].replace("Ulm", "Uly"), lines[0].replace("near Ulm", "near Rom")):
-        assert knowledge.goes_on(Parrot(corpus, known), corpus, lines[0], "Ulm") == ("from Ulm" in known)
+        assert knowledge.goes_on(Parrot(corpus, known), corpus, "Ann. Ann is from ", "Ulm") == ("from Ulm" in known)
+
+
+def test_knowledge_tells_a_line_in_other_words():
+    line = "Ann J. Lee. Lee, whom friends called Ann J. Lee, was born 5 May 1950 in Ulm, not in Ulm on Lee"
+    assert list(knowledge.retell(line, "Ulm", "Ann J. Lee", "Bo Ray").values()) == [
+        "Ann J. Lee. Lee, whom friends called Ann J. Lee, was born 5 May 1950 in ",
+        "Bo Ray. Ray, whom friends called Bo Ray, was born 5 May 1950 in ",
+        "Ann J. Lee. y 1950 in ",
+        "Ann J. Lee. Born in ",
+    ]
+    assert knowledge.retell("Ann. Ulm", "Ulm", "Ann", "Bo")["title and ten characters"] == "Ann. "
 
 
 def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsys):
@@ -137,7 +151,8 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
     assert [(r["key"]["mixed"], r["key"]["seed"]) for r in results] == [(100, 0), (100, 1), (0, 0), (0, 1)] * 2
     for r in results:
         assert sum(asked for _, asked in r["by reach"].values()) == r["asked"] == 7
-        assert 0 <= r["read on"][0] <= r["read on"][1] == r["by reach"]["within reach"][1]
+        assert r["within reach"] == r["by reach"]["within reach"][1]
+        assert len(r["read on"]) == 4 and all(0 <= count <= r["within reach"] for count in r["read on"].values())
         assert sum(right for right, _ in r["by reach"].values()) == round(7 * r["right"])
         assert [point["epoch"] for point in r["curve"]] == list(range(1, r["key"]["recipe"]["pretrain_epochs"] + 1))
     knowledge.main()  # nothing is run again
