@@ -129,8 +129,7 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
         curves[function] = trainer.curve
         seconds += trainer.seconds
         if function == "pretrain":
-            told = within_reach(asked, corpus, recipe.block_size * 7 // 8)
-            read_on = count_read_on(model, corpus, told)
+            read_on = count_read_on(model, corpus, within_reach(asked, corpus, recipe.block_size * 7 // 8))
     right, nats = examine(model, corpus, asked)
     mentions = look_up(*zip(*asked, strict=True), corpus.data, recipe.block_size * 7 // 8)
     reaches = [mention.reach for mention in mentions]
@@ -141,7 +140,6 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
         "right": mean(right),
         "nats": nats,
         "read on": read_on,
-        "within reach": len(told),
         "asked": len(asked),
         "by reach": {name: [right_in[name], asked_in[name]] for name in REACHES},
         "loss": curves["pretrain"][-1]["loss"],
@@ -242,7 +240,9 @@ def row(name: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "spread": stdev(shares) if len(shares) > 1 else "-",
         "before finetuning, %": mean(100 * result["right after pretraining"] for result in results),
         "nats": mean(result["nats"] for result in results),
-        "reads on, %": 100 * sum(r["read on"].get(THEIR_LINE, 0) for r in results) / max(1, sum(r["within reach"] for r in results)),
+        "reads on, %": 100
+        * sum(r["read on"].get(THEIR_LINE, 0) for r in results)
+        / max(1, sum(r["by reach"]["within reach"][1] for r in results)),
         **by_reach,
         "loss": mean(result["loss"] for result in results),
         "min": mean(result["s"] for result in results) / 60,
