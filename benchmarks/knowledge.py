@@ -41,7 +41,6 @@ from recipes import RECIPES, VARIANTS, Recipe
 from stages import make_model, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
 
-THEIR_LINE = "their line"
 Pair = tuple[str, str]  # a question and its place
 
 
@@ -78,12 +77,11 @@ def goes_on(model: GPT, corpus: CharCorruptionDataset, text: str, place: str) ->
 
 
 def retell(line: str, place: str, person: str, other: str) -> dict[str, str]:
-    """What may lead up to the place: the person's line as it is, with another's name in it, or with less beside the name."""
+    """What else may lead up to the place: the person's line with another's name in it, or less beside the name."""
     before = line[: line.find(place)]
     exchanged = before.replace(person, other).replace(person.split()[-1], other.split()[-1])
     return {
-        THEIR_LINE: before,
-        "the same under another's name": exchanged,
+        "the line under another's name": exchanged,
         "title and ten characters": f"{person}. {before.removeprefix(f'{person}. ')[-10:]}",
         "title and 'Born in'": f"{person}. Born in ",
     }
@@ -129,7 +127,9 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
         curves[function] = trainer.curve
         seconds += trainer.seconds
         if function == "pretrain":
-            read_on = count_read_on(model, corpus, within_reach(asked, corpus, recipe.block_size * 7 // 8))
+            told = within_reach(asked, corpus, recipe.block_size * 7 // 8)
+            read_on = [goes_on(model, corpus, line[: line.find(place)], place) for _, line, place in told]
+            retold = count_retold(model, corpus, told)
     right, nats = examine(model, corpus, asked)
     mentions = look_up(*zip(*asked, strict=True), corpus.data, recipe.block_size * 7 // 8)
     reaches = [mention.reach for mention in mentions]
@@ -139,7 +139,8 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
         "right after pretraining": curves["pretrain"][-1]["right"],
         "right": mean(right),
         "nats": nats,
-        "read on": read_on,
+        "read on": [sum(read_on), len(read_on)],
+        "retold": retold,
         "asked": len(asked),
         "by reach": {name: [right_in[name], asked_in[name]] for name in REACHES},
         "loss": curves["pretrain"][-1]["loss"],
@@ -159,8 +160,8 @@ def within_reach(pairs: Sequence[Pair], corpus: CharCorruptionDataset, shown: in
     return found
 
 
-def count_read_on(model: GPT, corpus: CharCorruptionDataset, told: Sequence[tuple[str, str, str]]) -> dict[str, int]:
-    """After how many of the beginnings of `retell`, by their kind, the model goes on with the place."""
+def count_retold(model: GPT, corpus: CharCorruptionDataset, told: Sequence[tuple[str, str, str]]) -> dict[str, int]:
+    """After how many texts of `retell`, by their kind, the model goes on with the place."""
     counts: Counter[str] = Counter()
     others = [person for person, *_ in (*told[1:], *told[:1])]
     for (person, line, place), other in zip(told, others, strict=True):
@@ -240,9 +241,7 @@ def row(name: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "spread": stdev(shares) if len(shares) > 1 else "-",
         "before finetuning, %": mean(100 * result["right after pretraining"] for result in results),
         "nats": mean(result["nats"] for result in results),
-        "reads on, %": 100
-        * sum(r["read on"].get(THEIR_LINE, 0) for r in results)
-        / max(1, sum(r["by reach"]["within reach"][1] for r in results)),
+        "reads on, %": 100 * sum(result["read on"][0] for result in results) / max(1, sum(result["read on"][1] for result in results)),
         **by_reach,
         "loss": mean(result["loss"] for result in results),
         "min": mean(result["s"] for result in results) / 60,

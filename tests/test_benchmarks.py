@@ -128,7 +128,6 @@ def test_knowledge_tells_what_is_known_in_the_text():
 def test_knowledge_tells_a_line_in_other_words():
     line = "Ann J. Lee. Lee, whom friends called Ann J. Lee, was born 5 May 1950 in Ulm, not in Ulm on Lee"
     assert list(knowledge.retell(line, "Ulm", "Ann J. Lee", "Bo Ray").values()) == [
-        "Ann J. Lee. Lee, whom friends called Ann J. Lee, was born 5 May 1950 in ",
         "Bo Ray. Ray, whom friends called Bo Ray, was born 5 May 1950 in ",
         "Ann J. Lee. y 1950 in ",
         "Ann J. Lee. Born in ",
@@ -151,7 +150,8 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
     assert [(r["key"]["mixed"], r["key"]["seed"]) for r in results] == [(100, 0), (100, 1), (0, 0), (0, 1)] * 2
     for r in results:
         assert sum(asked for _, asked in r["by reach"].values()) == r["asked"] == 7
-        assert len(r["read on"]) == 4 and all(0 <= count <= r["by reach"]["within reach"][1] for count in r["read on"].values())
+        assert 0 <= r["read on"][0] <= r["read on"][1] == r["by reach"]["within reach"][1]
+        assert len(r["retold"]) == 3 and all(0 <= count <= r["read on"][1] for count in r["retold"].values())
         assert sum(right for right, _ in r["by reach"].values()) == round(7 * r["right"])
         assert [point["epoch"] for point in r["curve"]] == list(range(1, r["key"]["recipe"]["pretrain_epochs"] + 1))
     knowledge.main()  # nothing is run again
