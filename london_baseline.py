@@ -6,10 +6,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "src"))
 from console import UserError, run_reporting_errors
 from files import read_questions
-from utils import evaluate_places
 
 
 def main() -> None:
+    """Print it."""
+    from utils import evaluate_places  # brings PyTorch: without it, too, one line says what is wrong
+
     questions, places = read_questions("birth_dev.tsv")
     if places is None:
         raise UserError("birth_dev.tsv has no places: a tab and a place belong after each question")

@@ -3,13 +3,13 @@
     python benchmarks/knowledge.py --recipe laptop --change "" --change length_draws=1 --change muon_lr=None
     python benchmarks/knowledge.py --recipe laptop --data FOLDER --dev --seeds 0 1 2
 
-A run pretrains on a folder's `wiki.txt` with its training questions mixed in, finetunes on these, and answers questions
-about other people. To choose between recipes, these are 200 people held out from the *training* questions, the same
-for every run; `--dev` trains on all of them and asks `birth_dev.tsv`: for the table at the end, not for choosing. Each
-`--change` is a run with these fields of the recipe changed (none: the recipe as it is), each `--mixed` one with this
-percentage of the training questions in pretraining. Finetuning has all of them, and without any in pretraining much to
-learn: change `finetune_epochs_pretrained` and `finetune_lr_pretrained` with it. Runs take long: each is added to
-`--results` when it ends, and what is there is not run again.
+A run pretrains on a folder's `wiki.txt`, with its training questions mixed in where the recipe is made for that, finetunes
+on these, and answers questions about other people. To choose between recipes, these are 200 people held out from the
+*training* questions, the same for every run; `--dev` trains on all of them and asks `birth_dev.tsv`: for the table at the
+end, not for choosing. Each `--change` is a run with these fields of the recipe changed (none: the recipe as it is), each
+`--mixed` one with this percentage of the training questions in pretraining. Finetuning has all of them, and without any
+in pretraining much to learn: change `finetune_epochs_pretrained` and `finetune_lr_pretrained` with it. Runs take long:
+each is added to `--results` when it ends, and what is there is not run again.
 """
 
 import ast
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--bottleneck_dim", type=number(int, 1), default=64)
     parser.add_argument("--data", type=Path, default=ROOT, help="a folder with wiki.txt and the tables (default: the project's)")
     parser.add_argument("--change", action="append", default=[], metavar="FIELD=VALUE[,...]", help="one more run, with these changes")
-    parser.add_argument("--mixed", type=number(int, 0, 101), nargs="+", default=[100], metavar="PERCENT", help="of the training questions")
+    parser.add_argument("--mixed", type=number(int, 0, 101), nargs="+", metavar="PERCENT", help="of the training questions")
     parser.add_argument("--seeds", type=number(int, 0), nargs="+", default=[0])
     parser.add_argument("--held_out", type=number(int, 1), default=200, help="people not trained on but asked about (default 200)")
     parser.add_argument("--dev", action="store_true", help="train on all, and ask birth_dev.tsv")
@@ -204,8 +204,9 @@ def main() -> None:
     files = {name: sha256(read_text(args.data / name))[:12] for name in ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv")}
     kept = [json.loads(line) for line in args.results.read_text(encoding="utf-8").splitlines()] if args.results.exists() else []
     rows = []
-    for change, mixed in product(args.change or [""], args.mixed):
+    for change, share in product(args.change or [""], args.mixed or [None]):
         recipe = parse_change(change, RECIPES[args.recipe])
+        mixed = 100 * recipe.mixes_questions if share is None else share
         found = []
         for seed in args.seeds:
             key = {

@@ -49,6 +49,10 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        cure = "activate the environment of the project, or pip install -r requirements.txt"
+        print(f"{name}: error: {error}: {cure}", file=sys.stderr)
+        return 2
     except Exception as error:
         if "--debug" in sys.argv:
             traceback.print_exc()

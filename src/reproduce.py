@@ -56,7 +56,8 @@ def complete(command: str, recipe: str) -> str:
     if command.startswith("src/run.py"):
         if recipe != "handout":
             command = command.replace(" --pretrain_lr 6e-3", "") + f" --recipe {recipe}"
-            command += f" --finetune_corpus_path {TRAIN}" if " pretrain " in command else ""
+        if RECIPES[recipe].mixes_questions and " pretrain " in command:
+            command += f" --finetune_corpus_path {TRAIN}"
         command += "" if " evaluate " in command else " --resume"
         if "vanilla.model.params" in command:
             command += " --tb_expt_name nopretrain"  # lest it and the pretrained one share a curve

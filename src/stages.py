@@ -81,6 +81,8 @@ def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> Concat
 
 def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
     """Read what there is to learn; to be called, to learn it."""
+    if args.function == "pretrain" and recipe.mixes_questions and args.finetune_corpus_path is None:
+        print("This recipe is made for training questions mixed into the text: name them with --finetune_corpus_path.")
     return partial(train, args, recipe, model, corpus, read_training_data(args, corpus), Watcher(args, model, corpus))
 
 

@@ -124,6 +124,14 @@ def test_questions_mixed_into_pretraining_are_trained_on(folder, command):
     assert not torch.equal(plain["head.weight"], mixed["head.weight"])
 
 
+@pytest.mark.parametrize(("recipe", "flag"), [("handout", ""), ("quick", ""), ("quick", "--finetune_corpus_path birth_places_train.tsv")])
+def test_a_recipe_made_for_mixed_questions_says_so_where_they_are_not_named(folder, command, recipe, flag):
+    few = "--max_epochs 1 --batch_size 200 --writing_params_path p"
+    code, out, err = command(f"pretrain vanilla wiki.txt --recipe {recipe} {few} {flag}")
+    assert code == 0, err
+    assert ("name them with --finetune_corpus_path" in out) == (recipe == "quick" and not flag)
+
+
 @pytest.mark.parametrize(("function", "whole"), [("pretrain", True), ("finetune", False)])
 def test_a_question_is_learnt_whole_in_pretraining_only(folder, command, monkeypatch, function, whole):
     asked = []
@@ -225,7 +233,20 @@ def test_what_was_pretrained_with_the_questions_is_finetuned_gently_and_what_was
     assert (config.learning_rate, config.flat_tokens) == (rate, 0.0)
 
 
+def test_the_best_recipe_has_the_handouts_model_and_no_more_examples():
+    best = RECIPES["best"]
+    assert [getattr(best, size) for size in ("block_size", "n_layer", "n_head", "n_embd")] == [128, 4, 8, 256]
+    texts, questions = 2938, 2000  # of the course's files
+    assert best.pretrain_epochs * (texts + questions) <= 14_950 * 128  # the handout's steps and batch
+
+
 # ---------------------------------------------------------------- mistakes
+
+
+def test_a_missing_package_gets_one_line_and_the_cure(capsys):
+    assert run_reporting_errors(lambda: __import__("no_such_package")) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "'no_such_package'" in err and "pip install -r requirements.txt" in err
 
 
 UNIX = pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes among its files")

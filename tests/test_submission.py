@@ -57,6 +57,21 @@ def collect(project, *arguments, cwd=None):
     return subprocess.run(command, cwd=cwd or project, capture_output=True, encoding="utf-8", env=environment, check=False)
 
 
+def test_a_python_that_lacks_pytorch_is_passed_over(project):
+    (bin_folder := project / "bin").mkdir()
+    for name, flags in (("bare", "-I -S"), ("python", "")):  # -S: without installed packages
+        (bin_folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {flags} "$@"\n')
+        (bin_folder / name).chmod(0o755)
+    (bin_folder / "dirname").symlink_to(shutil.which("dirname"))
+    environment = {"PYTHON": str(bin_folder / "bare"), "PATH": str(bin_folder)}
+    command = [shutil.which("bash"), str(project / "collect_submission.sh"), "--help"]
+    found = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, check=False)
+    assert found.returncode == 0 and "--edition" in found.stdout, found.stderr
+    (bin_folder / "python").unlink()
+    none = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, check=False)
+    assert none.returncode == 2 and none.stderr.count("\n") == 1 and "with PyTorch" in none.stderr
+
+
 def names_in(project):
     with zipfile.ZipFile(project / "assignment5.zip") as archive:
         return set(archive.namelist())
