@@ -91,7 +91,9 @@ class RecordedGradients(Gradients):
         self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]  # where recorded kernels write
         self.recordings: dict[torch.Size, Recording] = {}
         self.recording_works = True
-        self.memory: tuple[int, int] | None = None  # that all recordings work in, one after the other
+        # that all recordings work in, one after the other; PyTorch shares memory only on one stream
+        self.memory: tuple[int, int] | None = None
+        self.stream: torch.cuda.Stream | None = None
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
         torch._foreach_zero_(self.gradients)
@@ -105,7 +107,8 @@ class RecordedGradients(Gradients):
         if shape not in self.recordings and self.recording_works and len(self.recordings) < RECORDINGS:
             try:
                 self.memory = self.memory or torch.cuda.graph_pool_handle()
-                self.recordings[shape] = Recording(self.add, part, self.memory)
+                self.stream = self.stream or torch.cuda.Stream(self.device)
+                self.recordings[shape] = Recording(self.add, part, self.memory, self.stream)
             except (RuntimeError, AssertionError, ValueError) as error:  # an old driver, or too little memory, say
                 self.recording_works = False
                 why = str(error).splitlines()[0]
@@ -116,12 +119,13 @@ class RecordedGradients(Gradients):
 class Recording:
     """The kernels of `add` for one shape of x and y, which are int64."""
 
-    def __init__(self, add: Callable[[Tensor, Tensor, Tensor], Tensor], part: Part, memory: tuple[int, int]) -> None:
+    def __init__(
+        self, add: Callable[[Tensor, Tensor, Tensor], Tensor], part: Part, memory: tuple[int, int], stream: torch.cuda.Stream
+    ) -> None:
         device = part.x.device
         self.x, self.y = part.x.clone(), part.y.clone()
         self.share = torch.zeros((), device=device)  # at first, nothing is added
         random_state = torch.cuda.get_rng_state(device)
-        stream = torch.cuda.Stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(stream):
@@ -161,6 +165,7 @@ def make_gradients(model: nn.Module, plain: bool = False, cpu_bf16: bool = False
     if device.type == "cpu":
         return ThreadedGradients(model, bf16=cpu_bf16 and cpu_has_bf16())
     if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)  # cuDNN's attention plans anew for each shape
         with torch.cuda.device(device):
             return RecordedGradients(model, bf16=torch.cuda.is_bf16_supported(including_emulation=False))
     return Gradients(model)

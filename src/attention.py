@@ -99,10 +99,11 @@ class CausalCrossAttention(Attention):
         p = self.attn_drop.p if self.attn_drop.training else 0.0
         if p and q.is_cpu:  # the equation; what follows computes the same, but drops slowly on a CPU
             return self.join_heads(self.mix((q / math.sqrt(q.size(-1))) @ k.transpose(-2, -1), v))
+        dtype = v.dtype
         with torch.autocast("cpu", enabled=False):  # there, its backward takes four times as long in bfloat16
             q, k, v = (x.float() if x.is_cpu and x.dtype == torch.bfloat16 else x for x in (q, k, v))
             y = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)  # (B, H, Tq, D)
-        return self.join_heads(y.type_as(x_q))
+        return self.join_heads(y.to(dtype))
 
 
 class CausalSelfAttention(CausalCrossAttention):

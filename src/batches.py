@@ -127,8 +127,9 @@ class CutBatches(Batches):
         targets = widths - torch.cat([c.blank for c in cuts])
         widest = min(round_up(int(widths.max()), self.shapes.multiple), self.positions)
         order = widths.argsort()
+        rows = self.send(order)
         pairs = [corrupt_codes(codes, self.send(torch.stack(c)), widest) for codes, c in zip(self.codes, cuts, strict=True)]
-        x, y = (torch.cat(blocks)[self.send(order)] for blocks in zip(*pairs, strict=True))  # (B, widest)
+        x, y = (torch.cat(blocks)[rows] for blocks in zip(*pairs, strict=True))  # (B, widest)
         return Batch(split(x, y, widths[order], targets[order], self.shapes), len(order), len(order) * self.positions)
 
     def send(self, tensor: Tensor) -> Tensor:

@@ -204,7 +204,8 @@ class Trainer:
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
         """One step at AdamW's `rate`; the loss before it and the norm of its gradient before clipping, still on the device."""
-        self.model.train()
+        if not self.model.training:
+            self.model.train()
         self.tokens += batch.n_tokens
         loss = self.gradients.compute(batch.parts[processes.rank() :: processes.count()])
         loss = processes.sum_gradients(self.gradients.parameters, loss)
