@@ -65,7 +65,7 @@ LAPTOP = Recipe(
     lr_floor=0.0,
 )
 
-# the same for as long as it takes: what is known after an hour is told only with more of it
+# the same for two hours: it knows hardly more of the text by then, and tells more of what it knows
 BEST = replace(LAPTOP, pretrain_epochs=150)
 
 # the same for the demo: some hundred people, minutes
