@@ -192,7 +192,9 @@ def main() -> None:
     parser.add_argument("--bottleneck_dim", type=number(int, 1), default=64)
     parser.add_argument("--data", type=Path, default=ROOT, help="a folder with wiki.txt and the tables (default: the project's)")
     parser.add_argument("--change", action="append", default=[], metavar="FIELD=VALUE[,...]", help="one more run, with these changes")
-    parser.add_argument("--mixed", type=number(int, 0, 101), nargs="+", metavar="PERCENT", help="of the training questions")
+    parser.add_argument(
+        "--mixed", type=number(int, 0, 101), nargs="+", metavar="PERCENT", help="of the training questions (default: by the recipe)"
+    )
     parser.add_argument("--seeds", type=number(int, 0), nargs="+", default=[0])
     parser.add_argument("--held_out", type=number(int, 1), default=200, help="people not trained on but asked about (default 200)")
     parser.add_argument("--dev", action="store_true", help="train on all, and ask birth_dev.tsv")

@@ -38,21 +38,18 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
         threading.excepthook = lambda _: None  # what matters of a thread's failure is found out by who waits for it
     try:
         return main() or 0
-    except UserError as error:
+    except (UserError, ModuleNotFoundError) as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        print(f"{name}: error: {error}", file=sys.stderr)
-        return error.exit_code
+        cure = "" if isinstance(error, UserError) else ": activate the environment of the project, or pip install -r requirements.txt"
+        print(f"{name}: error: {error}{cure}", file=sys.stderr)
+        return UserError.exit_code
     except Stopped as stopped:
         print(f"{name}: {stopped}", file=sys.stderr)
         return stopped.exit_code
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
-    except ModuleNotFoundError as error:
-        cure = "activate the environment of the project, or pip install -r requirements.txt"
-        print(f"{name}: error: {error}: {cure}", file=sys.stderr)
-        return 2
     except Exception as error:
         if "--debug" in sys.argv:
             traceback.print_exc()

@@ -204,7 +204,7 @@ class Trainer:
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
         """One step at AdamW's `rate`; the loss before it and the norm of its gradient before clipping, still on the device."""
-        if not self.model.training:
+        if not self.model.training:  # saying so visits every module, each time
             self.model.train()
         self.tokens += batch.n_tokens
         loss = self.gradients.compute(batch.parts[processes.rank() :: processes.count()])
