@@ -31,14 +31,14 @@ from torch.utils.data import ConcatDataset, Dataset
 from report import ROOT, finish, machine, parser_of
 
 from console import UserError, number, run_reporting_errors
-from corpus import MASK
+from corpus import MASK, PAD_CHAR
 from dataset import CharCorruptionDataset, NameDataset, encode
 from evaluation import answer_questions
 from files import read_text, sha256, split_pair, split_rows
 from model import GPT
 from recall import REACHES, lines_about, look_up, offset_in, person_of, reach_of, score_answers
 from recipes import RECIPES, VARIANTS, Recipe
-from stages import make_model, trainer_config
+from stages import make_model, read_corpus, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
 
 Pair = tuple[str, str]  # a question and its place
@@ -69,9 +69,10 @@ def examine(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) ->
 
 @torch.no_grad()
 def goes_on(model: GPT, corpus: CharCorruptionDataset, text: str, place: str) -> bool:
-    """Whether the model, reading a text, goes on with the place, letter by letter."""
+    """Whether the model, reading a text where it was in pretraining, goes on with the place, letter by letter."""
     model.eval()
-    idx = encode(text + place, corpus.stoi)[None, -model.get_block_size() :].to(next(model.parameters()).device)  # (1, T)
+    codes = encode(PAD_CHAR * corpus.offset + text + place, corpus.stoi)
+    idx = codes[None, -model.get_block_size() :].to(next(model.parameters()).device)  # (1, T)
     likeliest = model(idx[:, :-1])[0].argmax(dim=-1)  # (1, T - 1)
     return torch.equal(likeliest[:, -len(place) :], idx[:, -len(place) :])
 
@@ -104,7 +105,7 @@ class WatchedTrainer(Trainer):
 
 def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any]:
     """Pretrain, finetune and ask; what came of it."""
-    corpus = CharCorruptionDataset.from_file(args.data / "wiki.txt", recipe.block_size, recipe.length_draws)
+    corpus = read_corpus(args.data / "wiki.txt", args.variant, recipe)
     pairs = read_pairs(args.data / "birth_places_train.tsv")
     trained, asked = (pairs, read_pairs(args.data / "birth_dev.tsv")) if args.dev else hold_out(pairs, args.held_out)
     rows = ["\t".join(pair) for pair in trained]

@@ -123,8 +123,8 @@ class CutBatches(Batches):
         for dataset in self.datasets:
             cuts.append(dataset.cuts(chosen[(chosen >= 0) & (chosen < len(dataset))], generator))
             chosen = chosen - len(dataset)
-        widths = torch.cat([c.length for c in cuts]) + 1  # (B,) of the string and two sentinels, less one
-        targets = widths - torch.cat([c.blank for c in cuts])
+        targets = torch.cat([c.length - c.blank for c in cuts]) + 1  # (B,) of the string and two sentinels, less one
+        widths = torch.cat([c.offset + c.length for c in cuts]) + 1
         widest = min(round_up(int(widths.max()), self.shapes.multiple), self.positions)
         order = widths.argsort()
         rows = self.send(order)
@@ -143,14 +143,14 @@ class CutBatches(Batches):
 
 def corrupt_codes(codes: Tensor, cuts: Cuts | Tensor, width: int) -> tuple[Tensor, Tensor]:
     """Inputs and targets (B, width) of the cuts, each (B,): `corrupt`, as index arithmetic on a whole batch."""
-    begin, length, start, span, blank = (column[:, None] for column in cuts)  # (B, 1)
-    at = torch.arange(width + 1, device=codes.device)  # positions in the corrupted string
+    begin, length, start, span, blank, offset = (column[:, None] for column in cuts)  # (B, 1)
+    at = torch.arange(width + 1, device=codes.device) - offset  # (B, width + 1) positions in the corrupted string
     end = length - span + 1  # (B, 1) where the second MASK stands
     # prefix, then the suffix from behind the span, then the span
     source = torch.where(at < start, at, torch.where(at < end, at - 1 + span, at - end - 1 + start))  # (B, width + 1)
     block = codes[(begin + source).clamp(0, len(codes) - 1)].long()
-    block = block.masked_fill((at == start) | (at == end), MASK).masked_fill(at > length + 1, PAD)
-    return block[:, :-1], block[:, 1:].masked_fill(at[:-1] < blank, PAD)
+    block = block.masked_fill((at == start) | (at == end), MASK).masked_fill((at < 0) | (at > length + 1), PAD)
+    return block[:, :-1], block[:, 1:].masked_fill(at[:, :-1] < blank, PAD)
 
 
 def split(x: Tensor, y: Tensor, widths: Tensor, targets: Tensor, shapes: Shapes) -> list[Part]:

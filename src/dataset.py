@@ -28,6 +28,7 @@ class Cuts(NamedTuple):
     start: Tensor
     span: Tensor
     blank: Tensor  # so many targets at the beginning carry no loss
+    offset: Tensor  # so much padding stands before the document
 
 
 def corrupt(document: str, length: int, start: int, span: int) -> str:
@@ -40,11 +41,11 @@ def corrupt(document: str, length: int, start: int, span: int) -> str:
 
 
 def draw_cuts(
-    n_characters: Tensor, block_size: int, length_draws: int = 1, generator: torch.Generator | None = None
+    n_characters: Tensor, longest: int, length_draws: int = 1, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A random (length, start, span) for `corrupt` of each document, given their lengths (B,); each (B,).
 
-    The length is uniform over 4 ... 7/8 of the block, or the largest of several such draws; all of a shorter document.
+    The length is uniform over 4 ... `longest`, or the largest of several such draws; all of a shorter document.
     The span is a quarter of it on average, exactly so from 4 characters on: uniform over 1 ... length/2 - 1, where odd
     lengths toss for the half.
     """
@@ -54,7 +55,6 @@ def draw_cuts(
         uniform = torch.rand(*times, len(n_characters), dtype=torch.float64, generator=generator)
         return low + (uniform * (high - low + 1)).long()
 
-    longest = min(block_size * 7 // 8, block_size - 2)  # two sentinels must fit beside it
     length = integers(4, longest, length_draws).amax(dim=0).minimum(n_characters)
     span = integers(1, ((length + integers(0, 1)) // 2 - 1).clamp(min=1)).minimum(length)
     return length, integers(0, length - span), span
@@ -63,38 +63,43 @@ def draw_cuts(
 class CharCorruptionDataset(Dataset):
     """Item i is document i of a text, a line each, corrupted anew at every look (torch's default generator draws).
 
-    The text is a string or already encoded. With more `length_draws`, more of a document is kept. The trainer does not
-    look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
+    The text is a string or already encoded. With more `length_draws`, more of a document is kept; with an `offset`, it
+    stands so many positions later, behind padding. The trainer does not look at items: it makes the same of a whole batch
+    at once, by `cuts` (batches.py).
     """
 
     MASK_CHAR = MASK_CHAR
     PAD_CHAR = PAD_CHAR
 
-    def __init__(self, data: str | EncodedText, block_size: int, length_draws: int = 1) -> None:
-        if block_size < 6:
-            raise UserError(f"a block of {block_size} characters is too short for 4 of text and two sentinels")
+    def __init__(self, data: str | EncodedText, block_size: int, length_draws: int = 1, offset: int = 0) -> None:
+        self.longest = min(block_size * 7 // 8, block_size - 2 - offset)  # two sentinels must fit beside it
+        if self.longest < 4:
+            raise UserError(f"a block of {block_size} characters is too short for {offset + 4} of text and two sentinels")
         self.text = encode_text(data) if isinstance(data, str) else data
         self.stoi = {character: index for index, character in enumerate(self.text.characters)}
         self.itos = dict(enumerate(self.text.characters))
         self.block_size = block_size
-        self.length_draws = length_draws
+        self.length_draws, self.offset = length_draws, offset
         self.vocab_size = len(self.text.characters)
         self.n_characters = len(self.text.codes)
         self.data = Documents(self.text)  # a last empty document, where the text ends with a newline, counts
 
     @classmethod
-    def from_file(cls, path: str | Path, block_size: int, length_draws: int = 1) -> Self:
+    def from_file(cls, path: str | Path, block_size: int, length_draws: int = 1, offset: int = 0) -> Self:
         """The same for a UTF-8 file, which is never held as one string. Raises UserError where it can't be used."""
-        return cls(encode_file(path), block_size, length_draws)
+        return cls(encode_file(path), block_size, length_draws, offset)
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         document = self.data[index]
-        length, start, span = (int(n) for n in draw_cuts(torch.tensor([len(document)]), self.block_size, self.length_draws))
-        block = encode(corrupt(document, length, start, span).ljust(self.block_size, PAD_CHAR), self.stoi)  # (block_size,)
-        return block[:-1], block[1:]
+        length, start, span = (int(n) for n in draw_cuts(torch.tensor([len(document)]), self.longest, self.length_draws))
+        text = PAD_CHAR * self.offset + corrupt(document, length, start, span)
+        block = encode(text.ljust(self.block_size, PAD_CHAR), self.stoi)  # (block_size,)
+        y = block[1:].clone()
+        y[: self.offset] = self.stoi[PAD_CHAR]
+        return block[:-1], y
 
     @property
     def codes(self) -> Tensor:
@@ -104,7 +109,8 @@ class CharCorruptionDataset(Dataset):
     def cuts(self, indices: Tensor, generator: torch.Generator | None = None) -> Cuts:
         """Draw a cut for each of the documents (B,)."""
         begin, n_characters = self.text.spans(indices)
-        return Cuts(begin, *draw_cuts(n_characters, self.block_size, self.length_draws, generator), torch.zeros_like(begin))
+        cuts = draw_cuts(n_characters, self.longest, self.length_draws, generator)
+        return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
 
 
 class NameDataset(Dataset):
@@ -136,7 +142,7 @@ class NameDataset(Dataset):
         start, length = torch.tensor(asked), torch.tensor(asked) + torch.tensor(told)
         # question MASK place MASK is the pair with nothing cut out at the question's end
         none = torch.zeros_like(start)
-        self._cuts = Cuts(length.cumsum(0) - length, length, start, none, none if whole else start - 1)
+        self._cuts = Cuts(length.cumsum(0) - length, length, start, none, none if whole else start - 1, none)
 
     def __len__(self) -> int:
         return len(self.data)

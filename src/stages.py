@@ -39,7 +39,7 @@ def run(args: Namespace) -> None:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS asks for
             torch.use_deterministic_algorithms(True)
 
-        corpus = CharCorruptionDataset.from_file(args.pretrain_corpus_path, recipe.block_size, recipe.length_draws)
+        corpus = read_corpus(args.pretrain_corpus_path, args.variant, recipe)
         print(f"data has {corpus.n_characters} characters, {corpus.vocab_size} unique.")
         announce_if_bundled(args.pretrain_corpus_path, corpus.text.sha256)
 
@@ -50,6 +50,12 @@ def run(args: Namespace) -> None:
         prepare = {"evaluate": prepare_evaluation, "ask": prepare_asking}.get(args.function, prepare_training)
         work = prepare(args, recipe, model.to(device), corpus)
     work()
+
+
+def read_corpus(path: str | Path, variant: str, recipe: Recipe) -> CharCorruptionDataset:
+    """The text, to be cut as the recipe has it for that variant."""
+    offset = recipe.synthesizer_offset if variant == "synthesizer" else 0
+    return CharCorruptionDataset.from_file(path, recipe.block_size, recipe.length_draws, offset)
 
 
 def make_model(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> GPT:

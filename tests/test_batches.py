@@ -26,6 +26,12 @@ def spell(dataset, codes):
     return "".join(dataset.itos[code] for code in codes.tolist())
 
 
+def spell_pair(dataset, x, y):
+    """Inputs and targets up to the last target."""
+    targets = spell(dataset, y).rstrip("□")
+    return spell(dataset, x)[: len(targets)], targets
+
+
 # ---------------------------------------------------------------- cutting
 
 
@@ -34,17 +40,19 @@ def spell(dataset, codes):
 def test_cutting_a_batch_of_codes_is_cutting_each_document(data):
     documents = data.draw(st.lists(TEXT, min_size=1, max_size=4).filter(any))
     dataset = CharCorruptionDataset("\n".join(documents), 40)
-    cuts = []
+    cuts, offset = [], data.draw(st.integers(0, 3))
     for document in documents:
         length = data.draw(st.integers(0, len(document)))
         span = data.draw(st.integers(0, length))
         cuts.append((length, data.draw(st.integers(0, length - span)), span))
     begins, _ = dataset.text.spans(torch.arange(len(documents)))
-    columns = [begins, *map(torch.tensor, zip(*cuts, strict=True)), torch.zeros_like(begins)]
+    columns = [begins, *map(torch.tensor, zip(*cuts, strict=True)), torch.zeros_like(begins), torch.full_like(begins, offset)]
     x, y = corrupt_codes(dataset.codes, Cuts(*columns), width=35)
     for row, (document, cut) in enumerate(zip(documents, cuts, strict=True)):
         block = corrupt(document, *cut).ljust(36, "□")
-        assert (spell(dataset, x[row]), spell(dataset, y[row])) == (block[:-1], block[1:])
+        # what comes before the document is nothing to be learnt
+        inputs, targets = "□" * offset + block[:-1], "□" * offset + block[1:]
+        assert (spell(dataset, x[row]), spell(dataset, y[row])) == (inputs[:35], targets[:35])
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -56,16 +64,17 @@ def test_questions_come_out_as_the_dataset_has_them(whole):
         assert torch.equal(x[row], names[index][0]) and torch.equal(y[row], names[index][1])
 
 
-def test_free_cuts_are_distributed_as_the_dataset_s():
-    dataset = CharCorruptionDataset("abcdefghij\nklmnop\nqr", 12, length_draws=2)
+@pytest.mark.parametrize("offset", [0, 2])
+def test_free_cuts_are_distributed_as_the_dataset_s(offset):
+    dataset = CharCorruptionDataset("abcdefghij\nklmnop\nqr", 12, length_draws=2, offset=offset)
     epochs = 4000
     at_once, one_by_one = collections.Counter(), collections.Counter()
     for batch in make_batches(dataset, 3, epochs, seed=0, ignored=0, device=CPU).load(0, 0, False):
-        at_once.update(spell(dataset, torch.cat((x[:1], y))).rstrip("□") for part in batch.parts for x, y in zip(*part[:2], strict=True))
+        at_once.update(spell_pair(dataset, x, y) for part in batch.parts for x, y in zip(*part[:2], strict=True))
     torch.manual_seed(0)
     for _ in range(epochs):
         examples = [dataset[index] for index in range(3)]
-        one_by_one.update(spell(dataset, torch.cat((x[:1], y))).rstrip("□") for x, y in examples)
+        one_by_one.update(spell_pair(dataset, x, y) for x, y in examples)
     assert len(at_once) > 80 and at_once.keys() == one_by_one.keys()
     for string in at_once:  # two counts of the same mean n differ by sqrt(2 n) at one standard deviation
         assert abs(at_once[string] - one_by_one[string]) < 5 * (at_once[string] + one_by_one[string]) ** 0.5, string
@@ -74,7 +83,7 @@ def test_free_cuts_are_distributed_as_the_dataset_s():
 # ---------------------------------------------------------------- parts
 
 LINES = [f"Person {i} was born in town {i * i % 17}" + ", and lives there still" * (i % 3) + "." for i in range(40)]
-CORPUS = CharCorruptionDataset("\n".join(LINES), 100)
+CORPUS = CharCorruptionDataset("\n".join(LINES), 100, offset=1)
 NAMES = NameDataset(CORPUS, "\n".join(f"Person {i} and\ttown {i}" for i in range(5, 15)))
 
 
@@ -97,8 +106,8 @@ def padded(kind, step):
         batches, generator = split_batches(kind, Shapes(1, 1)), torch.Generator().manual_seed(derive_seed(0, "batch", step))
         chosen = batches.chosen(step)
         for document, length, start, span in cuts_of(CORPUS, chosen[chosen < len(CORPUS)], generator):
-            block = encode(corrupt(document, length, start, span).ljust(100, "□"), CORPUS.stoi)
-            blocks.append((block[:-1], block[1:]))
+            block = encode(f"□{corrupt(document, length, start, span)}".ljust(100, "□"), CORPUS.stoi)
+            blocks.append((block[:-1], torch.cat((torch.zeros(1, dtype=torch.int64), block[2:]))))
         blocks += [NAMES[index] for index in (chosen[chosen >= len(CORPUS)] - len(CORPUS)).tolist()]
         x, y = default_collate(blocks)
     return Part(x, y, 1.0)
@@ -113,8 +122,7 @@ def cuts_of(corpus, indices, generator):
 
 def strings(parts):
     """Inputs and targets of all rows up to the last target."""
-    rows = [(spell(CORPUS, x), spell(CORPUS, y).rstrip("□")) for part in parts for x, y in zip(*part[:2], strict=True)]
-    return [(x[: len(y)], y) for x, y in rows]
+    return [spell_pair(CORPUS, x, y) for part in parts for x, y in zip(*part[:2], strict=True)]
 
 
 @pytest.mark.parametrize("kind", ["at once", "one by one"])

@@ -222,6 +222,19 @@ def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, b
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
 
 
+@pytest.mark.parametrize(("variant", "at"), [("vanilla", 0), ("rope", 0), ("synthesizer", 10)])
+def test_a_synthesizer_reads_names_where_questions_have_them(tmp_path, variant, at):
+    path = tmp_path / "wiki.txt"
+    path.write_text("Ann Lee. Ann Lee was born in Ulm.\nWhere was Ann Lee born?", encoding="utf-8")
+    corpus = stages.read_corpus(path, variant, RECIPES["laptop"])
+    question, _ = NameDataset(corpus, "Where was Ann Lee born?\tUlm")[0]
+    texts = [corpus[0][0] for _ in range(50)]
+    name = question[10:17]
+    assert max((text[at : at + 7] == name).sum() for text in texts) == 7
+    assert all((text[:at] == 0).all() and (text[at : at + 9] != 0).all() for text in texts)
+    assert stages.read_corpus(path, variant, RECIPES["handout"]).offset == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "rate"), [("", 6e-4), ("--reading_params_path r", 1e-5), ("--reading_params_path r --finetune_lr 2e-4", 2e-4)]
 )
