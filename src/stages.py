@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import ConcatDataset, Dataset
 
 import processes
@@ -71,7 +72,11 @@ def make_model(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -
         attn_pdrop=recipe.dropout,
         **variant_flags(args.variant, args.bottleneck_dim),
     )
-    return GPT(config)
+    model = GPT(config)
+    if args.variant == "perceiver" and recipe.perceiver_embedding_std is not None:
+        for embeddings in (model.tok_emb.weight, model.pos_emb):
+            nn.init.normal_(embeddings, std=recipe.perceiver_embedding_std)
+    return model
 
 
 def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> ConcatDataset:
