@@ -134,7 +134,10 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
     right, nats = examine(model, corpus, asked)
     mentions = look_up(*zip(*asked, strict=True), corpus.data, recipe.block_size * 7 // 8)
     reaches = [mention.reach for mention in mentions]
-    asked_in, right_in = Counter(reaches), Counter(r for r, is_right in zip(reaches, right, strict=True) if is_right)
+    taught = Counter(place for _, place in trained)
+    times_taught = [
+        how_often(taught[place]) if reach == "within reach" else reach for (_, place), reach in zip(asked, reaches, strict=True)
+    ]
     return {
         "curve": curves["pretrain"],
         "right after pretraining": curves["pretrain"][-1]["right"],
@@ -143,10 +146,25 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
         "read on": [sum(read_on), len(read_on)],
         "retold": retold,
         "asked": len(asked),
-        "by reach": {name: [right_in[name], asked_in[name]] for name in REACHES},
+        "by reach": count_right(reaches, right),
+        "by times taught": count_right(times_taught, right),
         "loss": curves["pretrain"][-1]["loss"],
         "s": seconds,
     }
+
+
+def how_often(times: int) -> str:
+    """How often a place is the answer to a training question."""
+    return next((name for limit, name in ((1, "never"), (3, "1 or 2"), (10, "3 to 9")) if times < limit), "10 or more")
+
+
+def count_right(kinds: Sequence[str], right: Sequence[bool]) -> dict[str, list[int]]:
+    """For each kind of question: how many are right, and how many there are."""
+    counts: dict[str, list[int]] = {}
+    for kind, is_right in zip(kinds, right, strict=True):
+        n_right, n = counts.get(kind, (0, 0))
+        counts[kind] = [n_right + is_right, n + 1]
+    return counts
 
 
 def within_reach(pairs: Sequence[Pair], corpus: CharCorruptionDataset, shown: int) -> list[tuple[str, str, str]]:

@@ -135,6 +135,11 @@ def test_knowledge_tells_a_line_in_other_words():
     assert knowledge.retell("Ann. Ulm", "Ulm", "Ann", "Bo")["title and ten characters"] == "Ann. "
 
 
+def test_knowledge_counts_what_is_right_by_kind():
+    assert knowledge.count_right(["never", "1 or 2", "never"], [True, False, False]) == {"never": [1, 2], "1 or 2": [0, 1]}
+    assert [knowledge.how_often(n) for n in (0, 1, 2, 3, 9, 10)] == ["never", "1 or 2", "1 or 2", "3 to 9", "3 to 9", "10 or more"]
+
+
 def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsys):
     line = ["--recipe", "quick", "--data", str(world), "--held_out", "7", "--seeds", "0", "1", "--results", str(tmp_path / "kept.jsonl")]
     changes = ["--change", "", "--change", "pretrain_epochs=2,muon_lr=None", "--mixed", "100", "0"]
@@ -150,7 +155,8 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
     assert [(r["key"]["mixed"], r["key"]["seed"]) for r in results] == [(100, 0), (100, 1), (0, 0), (0, 1)] * 2
     for r in results:
         assert sum(asked for _, asked in r["by reach"].values()) == r["asked"] == 7
-        assert 0 <= r["read on"][0] <= r["read on"][1] == r["by reach"]["within reach"][1]
+        assert sum(asked for _, asked in r["by times taught"].values()) == 7
+        assert 0 <= r["read on"][0] <= r["read on"][1] == r["by reach"].get("within reach", (0, 0))[1]
         assert len(r["retold"]) == 3 and all(0 <= count <= r["read on"][1] for count in r["retold"].values())
         assert sum(right for right, _ in r["by reach"].values()) == round(7 * r["right"])
         assert [point["epoch"] for point in r["curve"]] == list(range(1, r["key"]["recipe"]["pretrain_epochs"] + 1))
