@@ -79,8 +79,9 @@ def test_a_second_signal_stops_at_once(folder):
     text = Path("wiki.txt").read_text(encoding="utf-8")
     Path("wiki.txt").write_text(text * 60, encoding="utf-8")  # so that a step takes long
     with start(f"{LONG} --batch_size 100000") as process:
-        wait_for("expt/pretrain")
-        time.sleep(3)
+        seen = ""
+        while "ex/s" not in seen:  # the progress bar: from here on, a signal is waited for
+            seen += process.stderr.read(1)
         process.send_signal(signal.SIGINT)
         assert any("stopping after this step" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
