@@ -16,7 +16,6 @@ class Recipe:
     n_head: int = 8
     n_embd: int = 256
     dropout: float = 0.1
-    perceiver_embedding_std: float | None = None  # of a perceiver's embeddings at the start, of positions too; None: as GPT has it
     # pretraining
     mixes_questions: bool = False  # it is made for the training questions to be read beside the text
     length_draws: int = 1  # a document is cut at the largest of so many random lengths
@@ -53,7 +52,6 @@ class Recipe:
 # an hour on two CPU cores; what each line contributes is in docs/knowledge.md
 LAPTOP = Recipe(
     dropout=0.0,  # what there is to learn must be learnt by heart
-    perceiver_embedding_std=0.3,  # its first block reads them unnormalised, and finds positions by nothing else
     mixes_questions=True,  # how to look up is learnt while there is something to look up
     length_draws=8,  # whoever does not see the place can't learn it
     synthesizer_offset=len("Where was "),  # it attends by position: names are to stand where questions have them

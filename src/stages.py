@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.data import ConcatDataset, Dataset
 
 import processes
@@ -72,11 +71,7 @@ def make_model(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -
         attn_pdrop=recipe.dropout,
         **variant_flags(args.variant, args.bottleneck_dim),
     )
-    model = GPT(config)
-    if args.variant == "perceiver" and recipe.perceiver_embedding_std is not None:
-        for embeddings in (model.tok_emb.weight, model.pos_emb):
-            nn.init.normal_(embeddings, std=recipe.perceiver_embedding_std)
-    return model
+    return GPT(config)
 
 
 def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> ConcatDataset:
