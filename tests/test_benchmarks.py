@@ -156,7 +156,7 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
     for r in results:
         assert sum(asked for _, asked in r["by reach"].values()) == r["asked"] == 7
         assert sum(asked for _, asked in r["by times taught"].values()) == 7
-        assert 0 <= r["read on"][0] <= r["read on"][1] == r["by reach"].get("within reach", (0, 0))[1]
+        assert 0 <= r["read on"][0] <= r["read on"][1] == r["by reach"]["within reach"][1]
         assert len(r["retold"]) == 3 and all(0 <= count <= r["read on"][1] for count in r["retold"].values())
         assert sum(right for right, _ in r["by reach"].values()) == round(7 * r["right"])
         assert [point["epoch"] for point in r["curve"]] == list(range(1, r["key"]["recipe"]["pretrain_epochs"] + 1))

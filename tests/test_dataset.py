@@ -61,8 +61,9 @@ def test_every_example_is_a_corrupted_prefix_of_its_document(documents, block_si
 
 def draw(n, n_characters, block_size, length_draws=1):
     """n cuts of a document of that length: three tensors (n,)."""
-    generator = torch.Generator().manual_seed(0)
-    return draw_cuts(torch.full((n,), n_characters), block_size * 7 // 8, length_draws, generator)
+    dataset = CharCorruptionDataset("x" * n_characters, block_size, length_draws)
+    cuts = dataset.cuts(torch.zeros(n, dtype=torch.int64), torch.Generator().manual_seed(0))
+    return cuts.length, cuts.start, cuts.span
 
 
 def test_all_lengths_spans_and_places_of_a_small_block_occur():
