@@ -146,7 +146,7 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
         "read on": [sum(read_on), len(read_on)],
         "retold": retold,
         "asked": len(asked),
-        "by reach": dict.fromkeys(REACHES, [0, 0]) | count_right(reaches, right),
+        "by reach": {reach: [0, 0] for reach in REACHES} | count_right(reaches, right),
         "by times taught": count_right(times_taught, right),
         "loss": curves["pretrain"][-1]["loss"],
         "s": seconds,
