@@ -31,7 +31,7 @@ from torch.utils.data import ConcatDataset, Dataset
 from report import ROOT, finish, machine, parser_of
 
 from console import UserError, number, run_reporting_errors
-from corpus import MASK, PAD_CHAR
+from corpus import MASK
 from dataset import CharCorruptionDataset, NameDataset, encode
 from evaluation import answer_questions
 from files import read_text, sha256, split_pair, split_rows
@@ -71,8 +71,7 @@ def examine(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) ->
 def goes_on(model: GPT, corpus: CharCorruptionDataset, text: str, place: str) -> bool:
     """Whether the model, reading a text where it was in pretraining, goes on with the place, letter by letter."""
     model.eval()
-    codes = encode(PAD_CHAR * corpus.offset + text + place, corpus.stoi)
-    idx = codes[None, -model.get_block_size() :].to(next(model.parameters()).device)  # (1, T)
+    idx = corpus.encode_in_place(text + place)[None, -model.get_block_size() :].to(next(model.parameters()).device)  # (1, T)
     likeliest = model(idx[:, :-1])[0].argmax(dim=-1)  # (1, T - 1)
     return torch.equal(likeliest[:, -len(place) :], idx[:, -len(place) :])
 

@@ -95,11 +95,15 @@ class CharCorruptionDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         document = self.data[index]
         length, start, span = (int(n) for n in draw_cuts(torch.tensor([len(document)]), self.longest, self.length_draws))
-        text = PAD_CHAR * self.offset + corrupt(document, length, start, span)
-        block = encode(text.ljust(self.block_size, PAD_CHAR), self.stoi)  # (block_size,)
+        text = corrupt(document, length, start, span)
+        block = self.encode_in_place(text.ljust(self.block_size - self.offset, PAD_CHAR))  # (block_size,)
         y = block[1:].clone()
         y[: self.offset] = self.stoi[PAD_CHAR]
         return block[:-1], y
+
+    def encode_in_place(self, text: str) -> Tensor:
+        """(offset + len(text),) of int64 indices: a text where documents stand in a block."""
+        return encode(PAD_CHAR * self.offset + text, self.stoi)
 
     @property
     def codes(self) -> Tensor:

@@ -141,7 +141,7 @@ class Watcher:
             self.results = {self.name: sum(map(str.__eq__, predictions, self.places)) / len(predictions)}
             writer.add_scalar(self.name, self.results[self.name], step)
         if processes.rank() == 0 and self.beginnings:
-            prompts = [encode(beginning, self.corpus.stoi).tolist() for beginning in self.beginnings]
+            prompts = [self.corpus.encode_in_place(beginning).tolist() for beginning in self.beginnings]
             going_on = answer(self.model, prompts, ANSWER_LENGTH, end=self.corpus.stoi[PAD_CHAR])
             written = ["".join(self.corpus.itos[index] for index in indices) for indices in going_on]
             samples = markdown_table(["the text begins", "the model goes on"], zip(self.beginnings, written, strict=True))
