@@ -19,7 +19,7 @@ class Recipe:
     # pretraining
     mixes_questions: bool = False  # it is made for the training questions to be read beside the text
     length_draws: int = 1  # a document is cut at the largest of so many random lengths
-    synthesizer_offset: int = 0  # a synthesizer reads documents so many positions later
+    offset: int = 0  # documents are read so many positions later, by models that learn positions
     pretrain_epochs: int = 650
     pretrain_batch_size: int = 128
     pretrain_lr: float = 6e-3
@@ -54,7 +54,7 @@ LAPTOP = Recipe(
     dropout=0.0,  # what there is to learn must be learnt by heart
     mixes_questions=True,  # how to look up is learnt while there is something to look up
     length_draws=8,  # whoever does not see the place can't learn it
-    synthesizer_offset=len("Where was "),  # it attends by position: names are to stand where questions have them
+    offset=len("Where was "),  # so that names stand where questions have them
     pretrain_epochs=46,
     pretrain_batch_size=64,
     pretrain_lr=3e-3,

@@ -222,8 +222,8 @@ def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, b
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
 
 
-@pytest.mark.parametrize(("variant", "at"), [("vanilla", 0), ("rope", 0), ("synthesizer", 10)])
-def test_a_synthesizer_reads_names_where_questions_have_them(tmp_path, variant, at):
+@pytest.mark.parametrize(("variant", "at"), [("vanilla", 10), ("perceiver", 10), ("synthesizer", 10), ("rope", 0)])
+def test_names_are_read_where_questions_have_them(tmp_path, variant, at):
     path = tmp_path / "wiki.txt"
     path.write_text("Ann Lee. Ann Lee was born in Ulm.\nWhere was Ann Lee born?", encoding="utf-8")
     corpus = stages.read_corpus(path, variant, RECIPES["laptop"])
