@@ -26,6 +26,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import ConcatDataset, Dataset
 
 from report import ROOT, finish, machine, parser_of
@@ -68,12 +69,16 @@ def examine(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) ->
 
 
 @torch.no_grad()
-def goes_on(model: GPT, corpus: CharCorruptionDataset, text: str, place: str) -> bool:
-    """Whether the model, reading a text where it was in pretraining, goes on with the place, letter by letter."""
+def go_on(model: GPT, corpus: CharCorruptionDataset, texts: Sequence[str], places: Sequence[str]) -> list[bool]:
+    """Whether the model, reading each text where it was in pretraining, goes on with its place, letter by letter."""
+    if not texts:
+        return []
     model.eval()
-    idx = corpus.encode_in_place(text + place)[None, -model.get_block_size() :].to(next(model.parameters()).device)  # (1, T)
-    likeliest = model(idx[:, :-1])[0].argmax(dim=-1)  # (1, T - 1)
-    return torch.equal(likeliest[:, -len(place) :], idx[:, -len(place) :])
+    device = next(model.parameters()).device
+    rows = [corpus.encode_in_place(text + place)[-model.get_block_size() :] for text, place in zip(texts, places, strict=True)]
+    idx = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)  # (B, T)
+    agrees = (model(idx[:, :-1])[0].argmax(dim=-1) == idx[:, 1:]).tolist()  # (B, T - 1)
+    return [all(agrees[row][len(rows[row]) - 1 - len(place) : len(rows[row]) - 1]) for row, place in enumerate(places)]
 
 
 def retell(line: str, place: str, person: str, other: str) -> dict[str, str]:
@@ -128,7 +133,8 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
         seconds += trainer.seconds
         if function == "pretrain":
             told = within_reach(asked, corpus, recipe.block_size * 7 // 8)
-            read_on = [goes_on(model, corpus, line[: line.find(place)], place) for _, line, place in told]
+            told_places = [place for *_, place in told]
+            read_on = go_on(model, corpus, [line[: line.find(place)] for _, line, place in told], told_places)
             retold = count_retold(model, corpus, told)
     right, nats = examine(model, corpus, asked)
     mentions = look_up(*zip(*asked, strict=True), corpus.data, recipe.block_size * 7 // 8)
@@ -180,11 +186,10 @@ def within_reach(pairs: Sequence[Pair], corpus: CharCorruptionDataset, shown: in
 
 def count_retold(model: GPT, corpus: CharCorruptionDataset, told: Sequence[tuple[str, str, str]]) -> dict[str, int]:
     """After how many texts of `retell`, by their kind, the model goes on with the place."""
-    counts: Counter[str] = Counter()
     others = [person for person, *_ in (*told[1:], *told[:1])]
-    for (person, line, place), other in zip(told, others, strict=True):
-        counts.update({way: int(goes_on(model, corpus, text, place)) for way, text in retell(line, place, person, other).items()})
-    return dict(counts)
+    texts = [retell(line, place, person, other) for (person, line, place), other in zip(told, others, strict=True)]
+    places = [place for *_, place in told]
+    return {way: sum(go_on(model, corpus, [text[way] for text in texts], places)) for way in (texts[0] if texts else ())}
 
 
 def parse_change(text: str, recipe: Recipe) -> Recipe:

@@ -67,7 +67,7 @@ def make_peer(corpus: CharCorruptionDataset, config: TrainerConfig, device: torc
     batches = CutBatches([corpus], config.batch_size, config.max_epochs, 0, Shapes(10**9, 1), torch.device("cpu"))
     examples = []
     for batch in batches.load(0, 0, pin_memory=False):
-        ((x, y, _),) = batch.parts
+        ((x, y, *_),) = batch.parts
         for row in nn.functional.pad(torch.cat((x[:, :1], y), dim=1), (0, 127 - y.size(1))):  # (128,)
             examples.append({"input_ids": row, "labels": row.masked_fill(row == 0, -100)})
     arguments = transformers.TrainingArguments(

@@ -1,21 +1,23 @@
-"""How gradients are computed on each kind of device. What is computed is the model's affair.
+"""How gradients are computed, and steps made by them, on each kind of device. What is computed is the model's affair.
 
 On a CPU, each core takes a part of the batch at a time: on two cores that is faster than both on each product of
 matrices in turn. Products are float32's, or bfloat16's where a recipe says so and the CPU has instructions for them. On
-a CUDA GPU, they are bfloat16's, and the kernels of each shape are recorded once, as a CUDA graph, and replayed from then
-on: launching them one by one takes longer than their work.
+a CUDA GPU, a copy of the model in bfloat16 computes (packing.py), and the kernels of each shape are recorded once, as a
+CUDA graph, and replayed from then on, those of the optimizers too: launching them one by one takes longer than their work.
 """
 
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from batches import Part
+from batches import CPU_SHAPES, GPU_SHAPES, PACKED_SHAPES, Part, unpack
 from dropout import drawing_from
 from model import GPT
+from packing import LowCopy, PackedCopy
 
 GROUP = 16  # parts whose gradients are held in memory at a time
 RECORDINGS = 64  # at most; what has more shapes is not recorded
@@ -28,27 +30,32 @@ class Gradients:
         self.model, self.bf16 = model, bf16
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.device = self.parameters[0].device
+        self.shapes = CPU_SHAPES if self.device.type == "cpu" else GPU_SHAPES  # in which it likes the parts of batches
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
         """Give the parameters the gradient of the batch's mean loss; that loss, still on the device."""
         self.model.zero_grad(set_to_none=True)
-        return self.total([self.add(*part) for part in parts])
+        return self.total([self.add(part) for part in parts])
 
     def total(self, losses: list[Tensor]) -> Tensor:
         """Their sum; zero, where this process has no part of the batch."""
         return torch.stack(losses).sum() if losses else torch.zeros((), device=self.device)
 
-    def share_of_loss(self, x: Tensor, y: Tensor, share: float | Tensor) -> Tensor:
-        """`share` times the mean loss on x, y (b, T)."""
+    def share_of_loss(self, part: Part) -> Tensor:
+        """The part's share of the loss."""
         # without the cache of weights in bfloat16, which a recording would outlive
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
-            return self.model(x, y)[1] * share
+            return self.model(part.x, part.y)[1] * part.share
 
-    def add(self, x: Tensor, y: Tensor, share: float | Tensor) -> Tensor:
+    def add(self, part: Part) -> Tensor:
         """Add the gradient of a part to the parameters'; its share of the loss."""
-        loss = self.share_of_loss(x, y, share)
+        loss = self.share_of_loss(part)
         loss.backward()
         return loss.detach()
+
+    def updating(self, optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> "Update":
+        """What lets the optimizers step by these gradients."""
+        return Update(self.parameters, optimizers, largest_norm)
 
 
 class ThreadedGradients(Gradients):
@@ -79,73 +86,156 @@ class ThreadedGradients(Gradients):
     def of_part(self, part: Part, seed: int) -> tuple[Tensor, Sequence[Tensor]]:
         """A part's share of the loss, and its gradients."""
         with drawing_from(torch.Generator().manual_seed(seed)):
-            loss = self.share_of_loss(*part)
+            loss = self.share_of_loss(part)
         return loss.detach(), torch.autograd.grad(loss, self.parameters, materialize_grads=True)
 
 
-class RecordedGradients(Gradients):
-    """On a CUDA GPU: each shape's kernels are recorded the first time that it comes."""
+class Recorder:
+    """Records kernels as CUDA graphs, as long as that works; all of them share their memory, one at a time."""
 
-    def __init__(self, model: nn.Module, bf16: bool = False) -> None:
-        super().__init__(model, bf16)
-        self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]  # where recorded kernels write
-        self.recordings: dict[torch.Size, Recording] = {}
-        self.recording_works = True
-        # that all recordings work in, one after the other; PyTorch shares memory only on one stream
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.works = device, True
         self.memory: tuple[int, int] | None = None
-        self.stream: torch.cuda.Stream | None = None
+        self.stream: torch.cuda.Stream | None = None  # PyTorch shares memory only on one stream
 
-    def compute(self, parts: Sequence[Part]) -> Tensor:
-        torch._foreach_zero_(self.gradients)
-        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
-            parameter.grad = gradient
-        return self.total([self.recording_of(part)(*part) for part in parts])
-
-    def recording_of(self, part: Part) -> Callable[[Tensor, Tensor, float], Tensor]:
-        """`add` for that shape, recorded, or as it is where recording fails or there are too many shapes."""
-        shape = part.x.shape
-        if shape not in self.recordings and self.recording_works and len(self.recordings) < RECORDINGS:
-            try:
-                self.memory = self.memory or torch.cuda.graph_pool_handle()
-                self.stream = self.stream or torch.cuda.Stream(self.device)
-                self.recordings[shape] = Recording(self.add, part, self.memory, self.stream)
-            except (RuntimeError, AssertionError, ValueError) as error:  # an old driver, or too little memory, say
-                self.recording_works = False
-                why = str(error).splitlines()[0]
-                print(f"warning: training goes on without CUDA graphs ({why}); --plain does without from the start", file=sys.stderr)
-        return self.recordings.get(shape, self.add)
+    def record(self, compute: Callable[[], Tensor], warm_ups: int) -> Callable[[], Tensor] | None:
+        """`compute`, recorded; None where that fails. Warm-ups run it; what libraries do in their first calls can't be recorded."""
+        try:
+            self.memory = self.memory or torch.cuda.graph_pool_handle()
+            self.stream = self.stream or torch.cuda.Stream(self.device)
+            return Recording(compute, warm_ups, self.device, self.memory, self.stream)
+        except (RuntimeError, AssertionError, ValueError, AttributeError) as error:  # an old driver, or too little memory, say
+            self.works = False
+            why = str(error).splitlines()[0]
+            print(f"warning: training goes on without CUDA graphs ({why}); --plain does without from the start", file=sys.stderr)
+            return None
 
 
 class Recording:
-    """The kernels of `add` for one shape of x and y, which are int64."""
+    """The kernels of a function whose inputs stay where they are."""
 
     def __init__(
-        self, add: Callable[[Tensor, Tensor, Tensor], Tensor], part: Part, memory: tuple[int, int], stream: torch.cuda.Stream
+        self, compute: Callable[[], Tensor], warm_ups: int, device: torch.device, memory: tuple[int, int], stream: torch.cuda.Stream
     ) -> None:
-        device = part.x.device
-        self.x, self.y = part.x.clone(), part.y.clone()
-        self.share = torch.zeros((), device=device)  # at first, nothing is added
         random_state = torch.cuda.get_rng_state(device)
         stream.wait_stream(torch.cuda.current_stream(device))
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(stream):
-            for _ in range(3):  # libraries set themselves up in their first calls, which can't be recorded
-                add(self.x, self.y, self.share)
+            for _ in range(warm_ups):
+                compute()
             torch.cuda.synchronize(device)
             self.graph.capture_begin(pool=memory, capture_error_mode="thread_local")
             try:
-                self.loss = add(self.x, self.y, self.share)
+                self.result = compute()
             finally:
                 self.graph.capture_end()
         torch.cuda.current_stream(device).wait_stream(stream)
         torch.cuda.set_rng_state(random_state, device)
 
-    def __call__(self, x: Tensor, y: Tensor, share: float) -> Tensor:
-        self.x.copy_(x)
-        self.y.copy_(y)
-        self.share.fill_(share)
+    def __call__(self) -> Tensor:
         self.graph.replay()
-        return self.loss.clone()
+        return self.result.clone()
+
+
+class RecordedGradients(Gradients):
+    """On a CUDA GPU: the kernels for parts of each shape are recorded the first time that they come."""
+
+    def __init__(self, model: GPT, bf16: bool = False) -> None:
+        super().__init__(model, bf16)
+        self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]  # where recorded kernels write
+        self.copy = None if not bf16 else LowCopy(model) if model.config.perceiver else PackedCopy(model)
+        if isinstance(self.copy, PackedCopy):
+            self.shapes = PACKED_SHAPES
+        self.recorder = Recorder(self.device)
+        self.recordings: dict[tuple[tuple[int, ...], ...], tuple[list[Part], Callable[[], Tensor]]] = {}  # and where they read
+
+    def compute(self, parts: Sequence[Part]) -> Tensor:
+        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+            parameter.grad = gradient
+        shapes = tuple(tuple(value.shape) for part in parts for value in part if isinstance(value, Tensor))
+        if shapes not in self.recordings and self.recorder.works and len(self.recordings) < RECORDINGS:
+            own = [Part(*(self.own(value) for value in part)) for part in parts]
+            if recording := self.recorder.record(partial(self.compute_now, own), warm_ups=3):
+                self.recordings[shapes] = own, recording
+        if shapes not in self.recordings:
+            return self.compute_one_by_one(parts)
+        own, recording = self.recordings[shapes]
+        for part, given in zip(own, parts, strict=True):
+            for mine, value in zip(part, given, strict=True):
+                if mine is not None:
+                    mine.copy_(value) if isinstance(value, Tensor) else mine.fill_(value)
+        return recording()
+
+    def own(self, value: Tensor | float | None) -> Tensor | None:
+        """A tensor on the device for a field of a part."""
+        return value if value is None else value.clone() if isinstance(value, Tensor) else torch.tensor(value, device=self.device)
+
+    def compute_now(self, parts: Sequence[Part]) -> Tensor:
+        """What is recorded."""
+        return self.copy.compute(parts, self.gradients) if self.copy else self.compute_one_by_one(parts)
+
+    def compute_one_by_one(self, parts: Sequence[Part]) -> Tensor:
+        """The same by the model itself."""
+        torch._foreach_zero_(self.gradients)
+        return self.total([self.add(unpack(part)) for part in parts])
+
+    def updating(self, optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> "Update":
+        return RecordedUpdate(self.parameters, optimizers, largest_norm, self.recorder)
+
+
+class Update:
+    """A step of optimizers, for which gradients whose norm is above `largest_norm` are scaled down to it."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> None:
+        self.parameters, self.optimizers, self.largest_norm = parameters, optimizers, largest_norm
+        self.groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Make the optimizers ready, wherever their state is from."""
+        for group in self.groups:
+            group["lr"] = float(group["lr"])
+            group.update({"capturable": False} if "capturable" in group else {})
+
+    def __call__(self, share: float) -> Tensor:
+        """Step at that share of the peak rates; the norm of the gradient before, still on the device."""
+        for group in self.groups:
+            rate = group["peak_lr"] * share
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        return self.step()
+
+    def step(self) -> Tensor:
+        """Step at the rates that are set."""
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.largest_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return norm
+
+
+class RecordedUpdate(Update):
+    """The same on a CUDA GPU, recorded in the second step: in the first, optimizers set themselves up."""
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], optimizers: Sequence[torch.optim.Optimizer], largest_norm: float, recorder: Recorder
+    ) -> None:
+        super().__init__(parameters, optimizers, largest_norm)
+        self.recorder = recorder
+        self.recording: Callable[[], Tensor] | None = None
+        self.begun = False
+
+    def prepare(self) -> None:
+        for group in self.groups:
+            group["lr"] = torch.tensor(float(group["lr"]), device=group["params"][0].device)
+            group.update({"capturable": True} if "capturable" in group else {})
+
+    def step(self) -> Tensor:
+        if self.begun and self.recording is None and self.recorder.works:
+            self.recording = self.recorder.record(super().step, warm_ups=0)
+        self.begun = True
+        return self.recording() if self.recording else super().step()
 
 
 def cpu_has_bf16() -> bool:

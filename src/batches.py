@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, default_collate
 
 import processes
@@ -19,11 +19,17 @@ from utils import derive_seed
 
 
 class Part(NamedTuple):
-    """Some examples of a batch: inputs and targets (b, T), and the share of the batch's targets that is theirs."""
+    """Some examples of a batch: inputs and targets (b, T), and the share of the batch's targets that is theirs.
+
+    Packed, they stand end to end: x and y are (N,), `at` (N,) are their positions, and example i begins at begins[i],
+    (b + 1,) int32.
+    """
 
     x: Tensor
     y: Tensor
-    share: float
+    share: float | Tensor
+    at: Tensor | None = None
+    begins: Tensor | None = None
 
 
 class Batch(NamedTuple):
@@ -38,22 +44,27 @@ class Shapes(NamedTuple):
     """How finely a batch is split."""
 
     part_targets: int  # so many targets in a part, on average
-    multiple: int  # of which all widths are multiples
+    multiple: int  # of which all widths less one are multiples; packed, the lengths of parts
+    packed: bool = False  # examples end to end
     least_parts: int = 1  # a part for each process
 
 
 # CPU: what a part computes stays in the cache; 384 are as fast, and from 640 on it is slower.
 # GPU: kernels want many rows, and each shape has to be set up once, so that there must be few.
-SHAPES = {"cpu": Shapes(512, 1), "gpu": Shapes(4096, 16)}
+CPU_SHAPES = Shapes(512, 1)
+GPU_SHAPES = Shapes(16384, 8)
+PACKED_SHAPES = Shapes(16384, 512, packed=True)
 
 
-def make_batches(dataset: Dataset, batch_size: int, epochs: int, seed: int, ignored: int | None, device: torch.device) -> "Batches":
+def make_batches(
+    dataset: Dataset, batch_size: int, epochs: int, seed: int, ignored: int | None, shapes: Shapes, device: torch.device
+) -> "Batches":
     """The batches of a run: made on the device for the project's own datasets, else example by example.
 
     `ignored` is the target that carries no loss; where there is none, batches stay whole.
     """
     datasets = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
-    shapes = SHAPES["cpu" if device.type == "cpu" else "gpu"]._replace(least_parts=processes.count())
+    shapes = shapes._replace(least_parts=processes.count())
     own = (CharCorruptionDataset.__getitem__, NameDataset.__getitem__)  # a subclass may make its examples otherwise
     if ignored == PAD and all(type(dataset).__getitem__ in own for dataset in datasets):
         return CutBatches(datasets, batch_size, epochs, seed, shapes, device)
@@ -127,14 +138,10 @@ class CutBatches(Batches):
         widths = torch.cat([c.offset + c.length for c in cuts]) + 1
         widest = min(round_up(int(widths.max()), self.shapes.multiple), self.positions)
         order = widths.argsort()
-        rows = self.send(order)
-        pairs = [corrupt_codes(codes, self.send(torch.stack(c)), widest) for codes, c in zip(self.codes, cuts, strict=True)]
+        rows = send(order, self.device)
+        pairs = [corrupt_codes(codes, send(torch.stack(c), self.device), widest) for codes, c in zip(self.codes, cuts, strict=True)]
         x, y = (torch.cat(blocks)[rows] for blocks in zip(*pairs, strict=True))  # (B, widest)
         return Batch(split(x, y, widths[order], targets[order], self.shapes), len(order), len(order) * self.positions)
-
-    def send(self, tensor: Tensor) -> Tensor:
-        """The tensor on the device, without waiting for it."""
-        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor.to(self.device)
 
     def load(self, first: int, num_workers: int, pin_memory: bool) -> Iterable[Batch]:
         """The batches in order from step `first` on; there is no work for other processes."""
@@ -153,8 +160,13 @@ def corrupt_codes(codes: Tensor, cuts: Cuts | Tensor, width: int) -> tuple[Tenso
     return block[:, :-1], block[:, 1:].masked_fill(at[:, :-1] < blank, PAD)
 
 
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device, without waiting for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def split(x: Tensor, y: Tensor, widths: Tensor, targets: Tensor, shapes: Shapes) -> list[Part]:
-    """Cut rows that are sorted by width (B,) into parts and take the columns behind the widest of each away.
+    """Cut rows that are sorted by width (B,) into parts and take the columns behind the widest of each away, or pack them.
 
     A causal model's loss and gradient are the same, each part's weighted by its share. `targets` (B,) counts those with
     a loss.
@@ -162,11 +174,34 @@ def split(x: Tensor, y: Tensor, widths: Tensor, targets: Tensor, shapes: Shapes)
     total = int(targets.sum())
     parts = []
     for rows in torch.arange(len(x)).tensor_split(min(len(x), max(shapes.least_parts, round(total / shapes.part_targets)))):
-        first, last = int(rows[0]), int(rows[-1])
-        width = min(round_up(int(widths[last]), shapes.multiple), x.size(1))
-        if n := int(targets[first : last + 1].sum()):
-            parts.append(Part(x[first : last + 1, :width], y[first : last + 1, :width], n / total))
+        of_part = slice(int(rows[0]), int(rows[-1]) + 1)
+        if n := int(targets[of_part].sum()):
+            if shapes.packed:
+                parts.append(pack(x[of_part], y[of_part], n / total, widths[of_part], shapes.multiple))
+            else:
+                width = min(round_up(int(widths[rows[-1]]), shapes.multiple), x.size(1))
+                parts.append(Part(x[of_part, :width], y[of_part, :width], n / total))
     return parts or [Part(x, y, 1.0)]
+
+
+def pack(x: Tensor, y: Tensor, share: float, widths: Tensor, multiple: int) -> Part:
+    """Rows (b, T), sorted by width (b,), end to end: a multiple of positions, where the rows' padding has enough of them."""
+    n, room = int(widths.sum()), x.size(1) - widths
+    missing = round_up(n, multiple) - n
+    widths = widths + (missing - (room.cumsum(0) - room)).clamp(min=0).minimum(room)  # padding that the shortest rows keep
+    begins = nn.functional.pad(widths.cumsum(0), (1, 0))  # (b + 1,)
+    rows = torch.arange(len(x)).repeat_interleave(widths)  # (N,)
+    rows, at = send(torch.stack([rows, torch.arange(len(rows)) - begins[rows]]), x.device)
+    return Part(x[rows, at], y[rows, at], share, at, send(begins.int(), x.device))
+
+
+def unpack(part: Part) -> Part:
+    """A packed part as rows again, behind each of which stands PAD; waits for the device."""
+    if part.begins is None:
+        return part
+    widths = part.begins.diff().tolist()
+    x, y = (nn.utils.rnn.pad_sequence(tensor.split(widths), batch_first=True, padding_value=PAD) for tensor in part[:2])
+    return Part(x, y, part.share)
 
 
 def round_up(number: int, multiple: int) -> int:

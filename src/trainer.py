@@ -21,9 +21,10 @@ from tqdm import tqdm
 
 import processes
 from acceleration import make_gradients
-from batches import Batch, Batches, Part, make_batches
+from batches import Batch, Batches, Part, make_batches, unpack
 from checkpoint import save_params
 from console import UserError
+from muon import BatchedMuon
 from utils import derive_seed
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
     from curves import Curves
 
-LOG_EVERY = 10  # steps between two readings of the losses: each reading waits for the device
+LOG_EVERY = {"cpu": 10, "cuda": 50}  # steps between two readings of the losses: each reading waits for the device
+RECENT = 10  # steps whose mean loss is shown
 CURE_OF_NAN = "try a lower learning rate, or --plain where it is on a GPU"
 
 
@@ -92,7 +94,7 @@ def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim
     fused = next(model.parameters()).device.type in ("cpu", "cuda")  # where it is the fastest, and there is one
     optimizers = [torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)]
     if matrices:
-        optimizers.append(torch.optim.Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay))
+        optimizers.append(BatchedMuon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay))
     owned = [group for optimizer in optimizers for group in optimizer.param_groups]
     assert sorted(id(p) for group in owned for p in group["params"]) == sorted(map(id, model.parameters()))
     for group in owned:
@@ -124,12 +126,14 @@ class Trainer:
         self.train_dataset, self.test_dataset = train_dataset, test_dataset
         self.gradients = make_gradients(self.model, config.plain, config.cpu_bf16)
         self.optimizers = make_optimizers(self.model, config)
+        self.update = self.gradients.updating(self.optimizers, config.grad_norm_clip)
         self.step = 0  # steps done
         self.tokens = 0  # trained on so far
         self.seconds = 0.0  # trained for so far
         self.unread: list[tuple[Tensor, Tensor, float]] = []  # losses, norms of gradients and rates since the last reading
         self.read_at = (0.0, 0)  # seconds trained for, and examples seen, at that reading
-        self.recent_losses: deque[float] = deque(maxlen=LOG_EVERY)
+        self.log_every = LOG_EVERY.get(self.device.type, 10)
+        self.recent_losses: deque[float] = deque(maxlen=RECENT)
         self.best_test_loss = math.inf
 
     @property
@@ -152,7 +156,7 @@ class Trainer:
                 self.unread.append((*self.train_step(batch, rate), rate))
                 self.step += 1
                 epoch, into_epoch = divmod(self.step, batches.steps_per_epoch)
-                if self.step % LOG_EVERY == 0 or self.step == len(batches):
+                if self.step % self.log_every == 0 or self.step == len(batches):
                     self.read_losses()
                     self.log_speed(time.monotonic() - began, batches.examples_before(self.step))
                     bar.set_description(f"epoch {min(epoch + 1, config.max_epochs)}/{config.max_epochs}", refresh=False)
@@ -187,6 +191,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(its_state)
+        self.update = self.gradients.updating(self.optimizers, self.config.grad_norm_clip)  # the state may be another device's
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
         self.recent_losses.extend(state["recent_losses"])
         self.best_test_loss = state["best_test_loss"]
@@ -194,13 +199,13 @@ class Trainer:
     def batches(self, dataset: Dataset, epochs: int) -> Batches:
         """The batches of a dataset, split as the model allows and the device likes it."""
         ignored = getattr(self.model, "ignored_target", None)
-        return make_batches(dataset, self.config.batch_size, epochs, self.config.seed, ignored, self.device)
+        return make_batches(dataset, self.config.batch_size, epochs, self.config.seed, ignored, self.gradients.shapes, self.device)
 
     def load(self, batches: Batches, first: int = 0) -> Iterator[Batch]:
         """The batches in order from step `first` on, on the device."""
         for batch in batches.load(first, self.config.num_workers, pin_memory=self.device.type == "cuda"):
-            parts = [Part(*(tensor.to(self.device, non_blocking=True) for tensor in part[:2]), part.share) for part in batch.parts]
-            yield batch._replace(parts=parts)
+            parts = [[v.to(self.device, non_blocking=True) if isinstance(v, Tensor) else v for v in part] for part in batch.parts]
+            yield batch._replace(parts=[Part(*part) for part in parts])
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
         """One step at AdamW's `rate`; the loss before it and the norm of its gradient before clipping, still on the device."""
@@ -209,12 +214,7 @@ class Trainer:
         self.tokens += batch.n_tokens
         loss = self.gradients.compute(batch.parts[processes.rank() :: processes.count()])
         loss = processes.sum_gradients(self.gradients.parameters, loss)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_norm_clip)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * rate / self.config.learning_rate
-            optimizer.step()
-        return loss, norm
+        return loss, self.update(rate / self.config.learning_rate)
 
     def read_losses(self) -> None:
         """Log the latest steps, the one place that waits for the device."""
@@ -257,7 +257,7 @@ class Trainer:
         """The mean loss over the batches of the test set, in nats."""
         self.model.eval()
         losses = [
-            torch.stack([self.model(x, y)[1] * share for x, y, share in batch.parts]).sum()
+            torch.stack([self.model(part.x, part.y)[1] * part.share for part in map(unpack, batch.parts)]).sum()
             for batch in self.load(self.batches(self.test_dataset, epochs=1))
         ]
         return torch.stack(losses).mean().item()

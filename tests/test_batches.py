@@ -7,13 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
 from torch.utils.data import ConcatDataset, Dataset, default_collate
 
 from acceleration import Gradients, RecordedGradients, ThreadedGradients, make_gradients
-from batches import Batches, CutBatches, Part, Shapes, corrupt_codes, make_batches
+from batches import CPU_SHAPES, Batches, CutBatches, Part, Shapes, corrupt_codes, make_batches, pack, unpack
 from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt, encode
 from helpers import OneByOne
 from model import GPT, GPTConfig, variant_flags
+from packing import LowCopy, PackedCopy
 from recipes import VARIANTS
 from utils import derive_seed
 
@@ -69,7 +72,7 @@ def test_free_cuts_are_distributed_as_the_dataset_s(offset):
     dataset = CharCorruptionDataset("abcdefghij\nklmnop\nqr", 12, length_draws=2, offset=offset)
     epochs = 4000
     at_once, one_by_one = collections.Counter(), collections.Counter()
-    for batch in make_batches(dataset, 3, epochs, seed=0, ignored=0, device=CPU).load(0, 0, False):
+    for batch in make_batches(dataset, 3, epochs, seed=0, ignored=0, shapes=CPU_SHAPES, device=CPU).load(0, 0, False):
         at_once.update(spell_pair(dataset, x, y) for part in batch.parts for x, y in zip(*part[:2], strict=True))
     torch.manual_seed(0)
     for _ in range(epochs):
@@ -135,7 +138,7 @@ def test_the_parts_hold_all_targets_of_the_batch_and_little_padding(kind, shapes
         assert n == n_examples == sum(len(part.x) for part in parts) and n_tokens == n * 99
         total = sum(int((part.y != 0).sum()) for part in parts)
         assert sorted(strings(parts)) == sorted(strings([padded(kind, step)]))
-        for x, y, share in parts:
+        for x, y, share, *_ in parts:
             assert x.dtype == y.dtype == torch.int64 and x.shape == y.shape and x.size(1) <= 99
             assert x.size(1) % shapes.multiple == 0 or x.size(1) == 99
             assert torch.equal(x[:, 1:][y[:, :-1] != 0], y[:, :-1][y[:, :-1] != 0])
@@ -156,7 +159,7 @@ def test_the_parts_gradients_add_up_to_that_of_the_padded_batch(kind, variant):
     assert len({part.x.size(1) for part in batch.parts}) > 3
 
     model.zero_grad()
-    x, y, _ = padded(kind, 0)
+    x, y, *_ = padded(kind, 0)
     assert x.shape == y.shape == (32, 99)
     expected_loss = model(x, y)[1]
     expected_loss.backward()
@@ -198,6 +201,63 @@ def test_in_bfloat16_the_gradients_are_nearly_the_same(variant):
     assert_near(rough, exact, 0.05)
     with pytest.raises(AssertionError):
         assert_near(rough, exact, 1e-4)  # it is not float32 after all
+
+
+def attend_one_by_one(q, k, v, begins, longest, dropout, scale):
+    """What `attend_apart` says it does, sequence by sequence."""
+    assert begins.diff().max() <= longest and not dropout
+    spans = [slice(*ends) for ends in begins.unfold(0, 2, 1).tolist()]
+    heads = [[x[span].transpose(0, 1) for x in (q, k, v)] for span in spans]  # (H, T, D) each
+    return torch.cat([F.scaled_dot_product_attention(*qkv, is_causal=True, scale=scale).transpose(0, 1) for qkv in heads])
+
+
+@pytest.mark.parametrize("variant", FLAGS)
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_copy_gives_the_gradients_of_the_model(variant, packed, dtype, monkeypatch):
+    monkeypatch.setattr("packing.attend_apart", attend_one_by_one)
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **FLAGS[variant])).eval()
+    for name, parameter in model.named_parameters():  # else some are zero
+        nn.init.normal_(parameter, std=0.1, mean=1.0 if name.endswith("ln_f.weight") else 0.0)
+    batch = split_batches("at once", Shapes(300, 64, packed=packed and variant != "perceiver"))[0]
+    copy = (LowCopy if variant == "perceiver" else PackedCopy)(model)
+    if dtype == torch.float32:
+        monkeypatch.setattr(GPT, "bfloat16", lambda model: model)
+        copy = type(copy)(model)
+    with torch.no_grad():  # a copy made earlier follows
+        for parameter in model.parameters():
+            parameter.mul_(1.1)
+    exact_loss = Gradients(model).compute([unpack(part) for part in batch.parts])
+    exact = [parameter.grad.clone() for parameter in model.parameters()]
+    found = [torch.full_like(parameter, torch.nan) for parameter in model.parameters()]
+    for _ in range(2):  # the second time begins at zero again
+        loss = copy.compute(batch.parts, found)
+    torch.testing.assert_close(loss, exact_loss, rtol=1e-5 if dtype == torch.float32 else 0.02, atol=0)
+    assert_near(found, exact, 1e-4 if dtype == torch.float32 else 0.1)
+
+
+@pytest.mark.parametrize("kind", ["at once", "one by one"])
+def test_packed_parts_hold_the_same_examples(kind):
+    rows, packed = (split_batches(kind, Shapes(10**9, multiple, packed)) for multiple, packed in ((1, False), (64, True)))
+    for step in range(len(rows)):
+        ((x, y, *_),), ((packed_x, packed_y, _, at, begins),) = rows[step].parts, packed[step].parts
+        assert packed_x.shape == packed_y.shape == at.shape and len(at) % 64 == 0
+        assert begins[0] == 0 and begins[-1] == len(at) and begins.dtype == torch.int32
+        for row, (first, last) in enumerate(begins.unfold(0, 2, 1).tolist()):
+            assert at[first:last].tolist() == list(range(last - first))
+            width = min(last - first, x.size(1))
+            assert torch.equal(packed_x[first : first + width], x[row, :width]) and not y[row, width:].any()
+            assert torch.equal(packed_y[first : first + width], y[row, :width]) and not packed_y[first + width : last].any()
+        unpacked = unpack(packed[step].parts[0])
+        assert torch.equal(unpacked.y[:, : x.size(1)], y) and not unpacked.y[:, x.size(1) :].any()
+
+
+def test_packing_keeps_to_the_block():
+    x = torch.ones(3, 10, dtype=torch.long)
+    for widths, multiple, n in ((torch.tensor([9, 9, 10]), 16, 30), (torch.tensor([2, 3, 10]), 16, 16), (torch.tensor([1, 1, 1]), 16, 16)):
+        part = pack(x, x, 1.0, widths, multiple)
+        assert len(part.x) == n and part.begins.diff().max() <= 10 and (part.begins.diff() >= widths).all()
 
 
 @pytest.mark.parametrize("capabilities", [{"avx512_bf16": True}, {"avx512_bf16": False}, {}, None])
@@ -279,7 +339,7 @@ class Numbers(Dataset):
 
 def number_batches(seed):
     """Each step's items and random numbers."""
-    batches = make_batches(Numbers(), 4, epochs=3, seed=seed, ignored=None, device=CPU)
+    batches = make_batches(Numbers(), 4, epochs=3, seed=seed, ignored=None, shapes=CPU_SHAPES, device=CPU)
     return batches, lambda step: batches[step].parts[0][:2]
 
 
@@ -325,7 +385,7 @@ def test_a_dataset_that_makes_its_items_otherwise_is_asked_for_them():
             x, y = super().__getitem__(index)
             return x.masked_fill(x > 1, self.stoi["P"]), y
 
-    batches = make_batches(Shouting("\n".join(LINES), 100), 32, 1, seed=0, ignored=0, device=CPU)
+    batches = make_batches(Shouting("\n".join(LINES), 100), 32, 1, seed=0, ignored=0, shapes=CPU_SHAPES, device=CPU)
     assert set(torch.cat([part.x.flatten() for part in batches[0].parts]).tolist()) == {0, 1, CORPUS.stoi["P"]}
 
 

@@ -122,7 +122,9 @@ def test_knowledge_tells_what_is_known_in_the_text():
     assert knowledge.within_reach(pairs, corpus, 21) == [("Ann", lines[0], "Ulm"), ("Bea", lines[2], "Rome")]
     assert knowledge.within_reach(pairs, corpus, 19) == [("Bea", lines[2], "Rome")]  # Ulm ends with the twentieth character
     for known in (lines[0], lines[0].replace("Ulm", "Uly"), lines[0].replace("near Ulm", "near Rom")):
-        assert knowledge.goes_on(Parrot(corpus, known), corpus, "Ann. Ann is from ", "Ulm") == ("from Ulm" in known)
+        texts, places = ["Ann. Ann is from ", "Ann. Ann is ", "Ann"], ["Ulm", "Ulm", ". Ann i"]  # of several lengths
+        assert knowledge.go_on(Parrot(corpus, known), corpus, texts, places) == ["from Ulm" in known, False, True]
+    assert knowledge.go_on(Parrot(corpus, lines[0]), corpus, [], []) == []
 
 
 def test_knowledge_tells_a_line_in_other_words():

@@ -5,12 +5,14 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
 from console import UserError
 from dataset import CharCorruptionDataset, NameDataset
 from helpers import OneByOne
 from model import GPT, GPTConfig, variant_flags
+from muon import BatchedMuon
 from recipes import VARIANTS
 from trainer import Trainer, TrainerConfig, learning_rate, make_optimizers, pick_device
 from utils import set_seed
@@ -133,12 +135,31 @@ def test_the_optimizers_partition_the_parameters(variant, muon_lr):
         assert not matrices & {"tok_emb.weight", "head.weight", "pos_emb", "ln_f.weight", "down_block.C"}
 
 
+def test_muon_on_many_matrices_at_once_is_that_on_one_by_one():
+    shapes = [(16, 16), (32, 16), (16, 16), (16, 64), (32, 16)]
+    torch.manual_seed(0)
+    ours, theirs = (
+        [nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(i))) for i, shape in enumerate(shapes)] for _ in "ab"
+    )
+    optimizers = BatchedMuon(ours, lr=0.02, weight_decay=0.3), torch.optim.Muon(theirs, lr=0.02, weight_decay=0.3)
+    for step in range(4):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn_like(a)
+            b.grad = a.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+        if step == 1:  # a rate that is a tensor, as it is on a GPU
+            optimizers[0].param_groups[0]["lr"], optimizers[1].param_groups[0]["lr"] = torch.tensor(0.01), 0.01
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-4)  # an update's entries are some 0.005, in bfloat16
+
+
 def test_a_step_is_adamw_on_the_clipped_gradient():
     corpus = CharCorruptionDataset("\n".join(LINES), 48)
     model, twin = (small_model(corpus, embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0) for _ in range(2))
     trainer = Trainer(model, corpus, None, TrainerConfig(learning_rate=1e-2, grad_norm_clip=0.3, device="cpu"))
     batch = trainer.batches(corpus, epochs=1)[0]
-    ((x, y, _),) = batch.parts
+    ((x, y, *_),) = batch.parts
     for _ in range(2):
         trainer.train_step(batch, rate=1e-2)
 
