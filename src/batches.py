@@ -125,15 +125,22 @@ class CutBatches(Batches):
         super().__init__(ConcatDataset(datasets), batch_size, epochs, seed, shapes, PAD)
         self.datasets, self.device = datasets, device
         self.codes = [dataset.codes.to(device) for dataset in datasets]
+        self.shifts = [0] * len(datasets)  # where each one's codes begin
+        if device.type == "cuda":  # one text: one kernel for all examples
+            self.shifts = [sum(map(len, self.codes[:number])) for number in range(len(datasets))]
+            self.codes = [torch.cat(self.codes)]
         self.positions = datasets[0].block_size - 1  # of an example with its padding
 
     def __getitem__(self, step: int) -> Batch:
         # the cuts are drawn on the CPU: the same ones for every device, whose shapes are known without asking it
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "batch", step))
         chosen, cuts = self.chosen(step), []
-        for dataset in self.datasets:
-            cuts.append(dataset.cuts(chosen[(chosen >= 0) & (chosen < len(dataset))], generator))
+        for dataset, shift in zip(self.datasets, self.shifts, strict=True):
+            of_dataset = dataset.cuts(chosen[(chosen >= 0) & (chosen < len(dataset))], generator)
+            cuts.append(of_dataset._replace(begin=of_dataset.begin + shift))
             chosen = chosen - len(dataset)
+        if len(self.codes) == 1:
+            cuts = [Cuts(*map(torch.cat, zip(*cuts, strict=True)))]
         targets = torch.cat([c.length - c.blank for c in cuts]) + 1  # (B,) of the string and two sentinels, less one
         widths = torch.cat([c.offset + c.length for c in cuts]) + 1
         widest = min(round_up(int(widths.max()), self.shapes.multiple), self.positions)
