@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from batches import CPU_SHAPES, GPU_SHAPES, PACKED_SHAPES, Part, unpack
 from dropout import drawing_from
 from model import GPT
-from packing import LowCopy, PackedCopy
+from packing import LowCopy, PackedCopy, can_be_packed
 
 GROUP = 16  # parts whose gradients are held in memory at a time
 RECORDINGS = 64  # at most; what has more shapes is not recorded
@@ -143,7 +143,9 @@ class RecordedGradients(Gradients):
     def __init__(self, model: GPT, bf16: bool = False) -> None:
         super().__init__(model, bf16)
         self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]  # where recorded kernels write
-        self.copy = None if not bf16 else LowCopy(model) if model.config.perceiver else PackedCopy(model)
+        self.copy = None
+        if bf16:
+            self.copy = PackedCopy(model) if can_be_packed(model.config) else LowCopy(model)
         if isinstance(self.copy, PackedCopy):
             self.shapes = PACKED_SHAPES
         self.recorder = Recorder(self.device)

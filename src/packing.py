@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from attention import Attention, CausalSelfAttention, RotarySelfAttention, SynthesizerAttention, rotate
 from batches import Part
-from model import GPT
+from model import GPT, GPTConfig
 
 
 class LowCopy:
@@ -28,23 +28,32 @@ class LowCopy:
         self.masters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.model = deepcopy(model).bfloat16()
         self.copies = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        for parameter in self.copies:
-            parameter.grad = torch.zeros_like(parameter)
+        self.merged: dict[nn.Parameter, list[nn.Parameter]] = {}  # what is computed with, and what its rows are
 
     def compute(self, parts: Sequence[Part], gradients: Sequence[Tensor]) -> Tensor:
         """Write the gradients of the parts' mean loss; that loss. A part's share may be a tensor on the device."""
         self.model.train(self.master.training)
         with torch.no_grad():
             torch._foreach_copy_(self.copies, self.masters)
-        own = [parameter.grad for parameter in self.copies]
-        torch._foreach_zero_(own)
-        losses = []
-        for part in parts:
-            loss = F.cross_entropy(self.logits(part).float(), part.y.flatten(), ignore_index=self.model.ignored_target) * part.share
-            loss.backward()
-            losses.append(loss.detach())
-        torch._foreach_copy_(gradients, own)
-        return torch.stack(losses).sum()
+        losses = [F.cross_entropy(self.logits(part).float(), part.y.flatten(), ignore_index=self.model.ignored_target) for part in parts]
+        loss = torch.stack([loss * part.share for loss, part in zip(losses, parts, strict=True)]).sum()
+        in_merged = {parameter for rows in self.merged.values() for parameter in rows}
+        leaves = [*self.merged, *(parameter for parameter in self.copies if parameter not in in_merged)]
+        found = dict(zip(leaves, torch.autograd.grad(loss, leaves), strict=True))
+        for parameter, rows in self.merged.items():
+            pieces = found[parameter].split([row.numel() // parameter[0].numel() for row in rows])
+            found |= {row: piece.view_as(row) for row, piece in zip(rows, pieces, strict=True)}
+        torch._foreach_copy_(gradients, [found[parameter] for parameter in self.copies])
+        return loss.detach()
+
+    def merge(self, *parameters: nn.Parameter) -> nn.Parameter:
+        """One parameter with the rows of several, which become views of it."""
+        rows = [parameter.detach().flatten(0, max(0, parameter.dim() - 2)) for parameter in parameters]
+        merged = nn.Parameter(torch.cat(rows))
+        for parameter, piece in zip(parameters, merged.detach().split(list(map(len, rows))), strict=True):
+            parameter.data = piece.view_as(parameter)
+        self.merged[merged] = list(parameters)
+        return merged
 
     def logits(self, part: Part) -> Tensor:
         """(N, V) for a part (b, T), N being b*T."""
@@ -52,17 +61,17 @@ class LowCopy:
 
 
 class PackedCopy(LowCopy):
-    """The same for parts whose sequences stand end to end; for all variants but the perceiver, which mixes positions."""
+    """The same for parts whose sequences stand end to end."""
 
     def __init__(self, model: GPT) -> None:
         super().__init__(model)
         config = self.model.config
         self.n_positions = 0 if config.rope else config.block_size
-        self.embeddings = merge([self.model.tok_emb.weight] if config.rope else [self.model.tok_emb.weight, self.model.pos_emb])
+        self.embeddings = self.merge(self.model.tok_emb.weight, *(() if config.rope else (self.model.pos_emb,)))
         for layer in self.model.modules():
             if isinstance(layer, CausalSelfAttention):
                 projections = (layer.query, layer.key, layer.value)
-                weights, biases = merge([p.weight for p in projections]), merge([p.bias for p in projections])
+                weights, biases = self.merge(*(p.weight for p in projections)), self.merge(*(p.bias for p in projections))
                 layer.forward = partial(self.attend, layer, weights, biases)
             elif isinstance(layer, SynthesizerAttention):
                 layer.forward = partial(self.synthesize, layer)
@@ -78,10 +87,10 @@ class PackedCopy(LowCopy):
 
     def attend(self, layer: CausalSelfAttention, weights: Tensor, biases: Tensor, x: Tensor) -> Tensor:
         """CausalSelfAttention within each sequence: (N, C) -> (N, C)"""
-        q, k, v = F.linear(x, weights, biases).unflatten(1, (3, layer.n_head, -1)).unbind(1)  # (N, H, D) each
+        qkv = F.linear(x, weights, biases).unflatten(1, (3, layer.n_head, -1))  # (N, 3, H, D)
+        q, k, v = qkv.unbind(1)
         if isinstance(layer, RotarySelfAttention):
-            angles = layer.rope_cache[self.at][:, None]  # (N, 1, D/2, 2)
-            q, k = rotate(q, angles), rotate(k, angles)
+            q, k = rotate(qkv[:, :2], layer.rope_cache[self.at][:, None, None]).unbind(1)
         return self.project(layer, q, k, v, q.size(-1) ** -0.5)
 
     def synthesize(self, layer: SynthesizerAttention, x: Tensor) -> Tensor:
@@ -104,6 +113,11 @@ class PackedCopy(LowCopy):
         return layer.resid_drop(layer.proj(y[..., :size].flatten(1)))
 
 
+def can_be_packed(config: GPTConfig) -> bool:
+    """Whether PackedCopy can take the model: its positions must not be mixed, and its heads fit the kernel."""
+    return not config.perceiver and config.n_embd // config.n_head % 8 == 0
+
+
 def begin_all(x: Tensor) -> tuple[Tensor, Tensor]:
     """Positions (b*T,) and beginnings (b + 1,) of sequences (b, T), end to end."""
     b, T = x.shape
@@ -118,14 +132,3 @@ def attend_apart(q: Tensor, k: Tensor, v: Tensor, begins: Tensor, longest: int, 
     form for such sequences, torch.nn.attention.varlen, drops nothing.
     """
     return torch.ops.aten._flash_attention_forward(q, k, v, begins, begins, longest, longest, dropout, True, False, scale=scale)[0]
-
-
-def merge(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
-    """One parameter with the rows of several, which become parts of it, and their gradients of its gradient."""
-    rows = [parameter.detach().flatten(0, -2) if parameter.dim() > 1 else parameter.detach() for parameter in parameters]
-    whole = nn.Parameter(torch.cat(rows))
-    whole.grad = torch.zeros_like(whole)
-    pieces = zip(whole.data.split(list(map(len, rows))), whole.grad.split(list(map(len, rows))), strict=True)
-    for parameter, (data, gradient) in zip(parameters, pieces, strict=True):
-        parameter.data, parameter.grad = data.view_as(parameter), gradient.view_as(parameter)
-    return whole

@@ -259,3 +259,21 @@ def test_devices():
     for name in ("gpu", "cuda:99"):
         with pytest.raises(UserError, match=f"device '{name}' can't be used"):
             pick_device(name)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("muon_lr", [None, 0.01])
+def test_recorded_steps_are_those_of_the_kernels_one_by_one(muon_lr, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)  # else, two roundings would be compared
+    corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    settings = {"max_epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "lr_decay": True, "warmup_tokens": 500, "final_tokens": 4000}
+    models = []
+    for plain in (False, True):
+        model = small_model(corpus, embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0)
+        trainer = Trainer(model, corpus, None, TrainerConfig(**settings, muon_lr=muon_lr, device="cuda", plain=plain))
+        trainer.train()
+        assert plain or (trainer.update.recording and trainer.gradients.recordings)
+        models.append(model)
+    start = small_model(corpus, embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0)
+    for a, b, before in zip(*(model.parameters() for model in models), start.cuda().parameters(), strict=True):
+        assert (a - b).norm() <= 0.01 * (b - before).norm() + 1e-6
