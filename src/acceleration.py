@@ -53,9 +53,44 @@ class Gradients:
         loss.backward()
         return loss.detach()
 
-    def updating(self, optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> "Update":
-        """What lets the optimizers step by these gradients."""
+    def make_update(self, optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> "Update":
+        """What steps by these gradients."""
         return Update(self.parameters, optimizers, largest_norm)
+
+
+class Update:
+    """A step of optimizers, for which gradients whose norm is above `largest_norm` are scaled down to it."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> None:
+        self.parameters, self.optimizers, self.largest_norm = parameters, optimizers, largest_norm
+        self.groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Make the optimizers ready, wherever their state is from."""
+        for group in self.groups:
+            group["lr"] = float(group["lr"])
+            group.update({"capturable": False} if "capturable" in group else {})
+
+    def __call__(self, share: float) -> Tensor:
+        """Step at that share of the peak rates; the norm of the gradient before, still on the device."""
+        for group in self.groups:
+            rate = group["peak_lr"] * share
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        return self.step()
+
+    def step(self) -> Tensor:
+        """Step at the rates that are set."""
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.largest_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return norm
+
+
+# ---------------------------------------------------------------- on a CPU
 
 
 class ThreadedGradients(Gradients):
@@ -90,8 +125,17 @@ class ThreadedGradients(Gradients):
         return loss.detach(), torch.autograd.grad(loss, self.parameters, materialize_grads=True)
 
 
+def cpu_has_bf16() -> bool:
+    """Whether the CPU has instructions for products of bfloat16; without them, these are slower than float32's."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch can't tell
+    return bool(capabilities.get("avx512_bf16"))
+
+
+# ---------------------------------------------------------------- on a CUDA GPU
+
+
 class Recorder:
-    """Records kernels as CUDA graphs, as long as that works; all of them share their memory, one at a time."""
+    """Records kernels as CUDA graphs, as long as that works; all share the memory that they work in, as one runs at a time."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.works = device, True
@@ -99,7 +143,7 @@ class Recorder:
         self.stream: torch.cuda.Stream | None = None  # PyTorch shares memory only on one stream
 
     def record(self, compute: Callable[[], Tensor], warm_ups: int) -> Callable[[], Tensor] | None:
-        """`compute`, recorded; None where that fails. Warm-ups run it; what libraries do in their first calls can't be recorded."""
+        """`compute`, recorded; None where that fails. Warm-ups call it before: what libraries do the first time can't be recorded."""
         try:
             self.memory = self.memory or torch.cuda.graph_pool_handle()
             self.stream = self.stream or torch.cuda.Stream(self.device)
@@ -155,7 +199,7 @@ class RecordedGradients(Gradients):
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
             parameter.grad = gradient
         shapes = tuple(tuple(value.shape) for part in parts for value in part if isinstance(value, Tensor))
-        if shapes not in self.recordings and self.recorder.works and len(self.recordings) < RECORDINGS:
+        if shapes not in self.recordings and parts and self.recorder.works and len(self.recordings) < RECORDINGS:
             own = [Part(*(self.own(value) for value in part)) for part in parts]
             if recording := self.recorder.record(partial(self.compute_now, own), warm_ups=3):
                 self.recordings[shapes] = own, recording
@@ -177,44 +221,12 @@ class RecordedGradients(Gradients):
         return self.copy.compute(parts, self.gradients) if self.copy else self.compute_one_by_one(parts)
 
     def compute_one_by_one(self, parts: Sequence[Part]) -> Tensor:
-        """The same by the model itself."""
+        """The same by the model itself, which takes rows; also where this process has no part of the batch."""
         torch._foreach_zero_(self.gradients)
         return self.total([self.add(unpack(part)) for part in parts])
 
-    def updating(self, optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> "Update":
+    def make_update(self, optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> "Update":
         return RecordedUpdate(self.parameters, optimizers, largest_norm, self.recorder)
-
-
-class Update:
-    """A step of optimizers, for which gradients whose norm is above `largest_norm` are scaled down to it."""
-
-    def __init__(self, parameters: Sequence[nn.Parameter], optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> None:
-        self.parameters, self.optimizers, self.largest_norm = parameters, optimizers, largest_norm
-        self.groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        self.prepare()
-
-    def prepare(self) -> None:
-        """Make the optimizers ready, wherever their state is from."""
-        for group in self.groups:
-            group["lr"] = float(group["lr"])
-            group.update({"capturable": False} if "capturable" in group else {})
-
-    def __call__(self, share: float) -> Tensor:
-        """Step at that share of the peak rates; the norm of the gradient before, still on the device."""
-        for group in self.groups:
-            rate = group["peak_lr"] * share
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
-        return self.step()
-
-    def step(self) -> Tensor:
-        """Step at the rates that are set."""
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.largest_norm)
-        for optimizer in self.optimizers:
-            optimizer.step()
-        return norm
 
 
 class RecordedUpdate(Update):
@@ -240,10 +252,7 @@ class RecordedUpdate(Update):
         return self.recording() if self.recording else super().step()
 
 
-def cpu_has_bf16() -> bool:
-    """Whether the CPU has instructions for products of bfloat16; without them, these are slower than float32's."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch can't tell
-    return bool(capabilities.get("avx512_bf16"))
+# ---------------------------------------------------------------- which
 
 
 def make_gradients(model: nn.Module, plain: bool = False, cpu_bf16: bool = False) -> Gradients:

@@ -126,7 +126,7 @@ class Trainer:
         self.train_dataset, self.test_dataset = train_dataset, test_dataset
         self.gradients = make_gradients(self.model, config.plain, config.cpu_bf16)
         self.optimizers = make_optimizers(self.model, config)
-        self.update = self.gradients.updating(self.optimizers, config.grad_norm_clip)
+        self.update = self.gradients.make_update(self.optimizers, config.grad_norm_clip)
         self.step = 0  # steps done
         self.tokens = 0  # trained on so far
         self.seconds = 0.0  # trained for so far
@@ -191,7 +191,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(its_state)
-        self.update = self.gradients.updating(self.optimizers, self.config.grad_norm_clip)  # the state may be another device's
+        self.update = self.gradients.make_update(self.optimizers, self.config.grad_norm_clip)  # the state may be another device's
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
         self.recent_losses.extend(state["recent_losses"])
         self.best_test_loss = state["best_test_loss"]

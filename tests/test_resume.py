@@ -1,5 +1,7 @@
 """A run that was stopped anywhere and went on is the run that was not stopped."""
 
+import copy
+
 import pytest
 import torch
 
@@ -134,6 +136,22 @@ def test_a_loss_that_is_no_number_ends_the_run_and_is_not_kept():
         trainer.model.head.weight[3, 2] = torch.nan
     with pytest.raises(UserError, match="a parameter is no number any more after step 15"):
         trainer.state()
+
+
+def test_a_state_from_a_gpu_goes_on_on_a_cpu():
+    """There, rates are tensors, and the optimizer is told that it may be recorded."""
+    curve, expected = Curve(), Curve()
+    make_trainer(expected).train()
+    trainer = make_trainer(curve)
+    stop_after(trainer, 7)
+    state = copy.deepcopy(trainer.state())
+    for group in (group for optimizer in state["optimizers"] for group in optimizer["param_groups"]):
+        group["lr"] = torch.tensor(group["lr"])
+        group.update({"capturable": True} if "capturable" in group else {})
+    resumed = make_trainer(curve)
+    resumed.restore(state)
+    resumed.train()
+    assert curve == expected
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
