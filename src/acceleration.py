@@ -10,17 +10,18 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from batches import CPU_SHAPES, GPU_SHAPES, PACKED_SHAPES, Part, unpack
+from batches import CPU_SHAPES, GPU_SHAPES, Part, unpack
 from dropout import drawing_from
 from model import GPT
-from packing import LowCopy, PackedCopy, can_be_packed
+from packing import make_copy
 
 GROUP = 16  # parts whose gradients are held in memory at a time
-RECORDINGS = 64  # at most; what has more shapes is not recorded
+RECORDINGS = 64  # at most; further shapes are not recorded
 
 
 class Gradients:
@@ -70,17 +71,23 @@ class Update:
         """Make the optimizers ready, wherever their state is from."""
         for group in self.groups:
             group["lr"] = float(group["lr"])
-            group.update({"capturable": False} if "capturable" in group else {})
+        self.let_record(False)
+
+    def let_record(self, may: bool) -> None:
+        """Tell the optimizers that have to know it whether they may be recorded."""
+        for group in self.groups:
+            if "capturable" in group:
+                group["capturable"] = may
 
     def __call__(self, share: float) -> Tensor:
         """Step at that share of the peak rates; the norm of the gradient before, still on the device."""
         for group in self.groups:
-            rate = group["peak_lr"] * share
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
+            self.set_rate(group, group["peak_lr"] * share)
         return self.step()
+
+    def set_rate(self, group: dict[str, Any], rate: float) -> None:
+        """The group's rate from now on."""
+        group["lr"] = rate
 
     def step(self) -> Tensor:
         """Step at the rates that are set."""
@@ -142,15 +149,20 @@ class Recorder:
         self.memory: tuple[int, int] | None = None
         self.stream: torch.cuda.Stream | None = None  # PyTorch shares memory only on one stream
 
-    def record(self, compute: Callable[[], Tensor], warm_ups: int) -> Callable[[], Tensor] | None:
+    def record(self, compute: Callable[[], Tensor], warm_ups: int) -> "Recording | None":
         """`compute`, recorded; None where that fails. Warm-ups call it before: what libraries do the first time can't be recorded."""
+        generator = state = None
         try:
             self.memory = self.memory or torch.cuda.graph_pool_handle()
             self.stream = self.stream or torch.cuda.Stream(self.device)
+            generator = torch.cuda.default_generators[self.device.index]
+            state = generator.clone_state()
             return Recording(compute, warm_ups, self.device, self.memory, self.stream)
-        except (RuntimeError, AssertionError, ValueError, AttributeError) as error:  # an old driver, or too little memory, say
+        except (RuntimeError, AssertionError, ValueError) as error:  # an old driver, or too little memory, say
             self.works = False
-            why = str(error).splitlines()[0]
+            if state is not None:
+                generator.graphsafe_set_state(state)  # the other one may still take itself for being recorded
+            why = (str(error) or type(error).__name__).splitlines()[0]
             print(f"warning: training goes on without CUDA graphs ({why}); --plain does without from the start", file=sys.stderr)
             return None
 
@@ -164,16 +176,18 @@ class Recording:
         random_state = torch.cuda.get_rng_state(device)
         stream.wait_stream(torch.cuda.current_stream(device))
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.stream(stream):
-            for _ in range(warm_ups):
-                compute()
-            torch.cuda.synchronize(device)
-            self.graph.capture_begin(pool=memory, capture_error_mode="thread_local")
-            try:
-                self.result = compute()
-            finally:
-                self.graph.capture_end()
-        torch.cuda.current_stream(device).wait_stream(stream)
+        try:
+            with torch.cuda.stream(stream):
+                for _ in range(warm_ups):
+                    compute()
+                torch.cuda.synchronize(device)
+                self.graph.capture_begin(pool=memory, capture_error_mode="thread_local")
+                try:
+                    self.result = compute()
+                finally:
+                    self.graph.capture_end()
+        finally:
+            torch.cuda.current_stream(device).wait_stream(stream)
         torch.cuda.set_rng_state(random_state, device)
 
     def __call__(self) -> Tensor:
@@ -182,48 +196,49 @@ class Recording:
 
 
 class RecordedGradients(Gradients):
-    """On a CUDA GPU: the kernels for parts of each shape are recorded the first time that they come."""
+    """On a CUDA GPU: the kernels for a part are recorded the first time that its shape comes."""
 
     def __init__(self, model: GPT, bf16: bool = False) -> None:
         super().__init__(model, bf16)
         self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]  # where recorded kernels write
-        self.copy = None
-        if bf16:
-            self.copy = PackedCopy(model) if can_be_packed(model.config) else LowCopy(model)
-        if isinstance(self.copy, PackedCopy):
-            self.shapes = PACKED_SHAPES
+        self.copy = make_copy(model) if bf16 else None
+        if self.copy is not None:
+            self.shapes = self.copy.shapes
         self.recorder = Recorder(self.device)
-        self.recordings: dict[tuple[tuple[int, ...], ...], tuple[list[Part], Callable[[], Tensor]]] = {}  # and where they read
+        self.recordings: dict[tuple[torch.Size, ...], tuple[Part, Recording]] = {}  # by shape; the part is what they read
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
             parameter.grad = gradient
-        shapes = tuple(tuple(value.shape) for part in parts for value in part if isinstance(value, Tensor))
-        if shapes not in self.recordings and parts and self.recorder.works and len(self.recordings) < RECORDINGS:
-            own = [Part(*(self.own(value) for value in part)) for part in parts]
-            if recording := self.recorder.record(partial(self.compute_now, own), warm_ups=3):
-                self.recordings[shapes] = own, recording
-        if shapes not in self.recordings:
-            return self.compute_one_by_one(parts)
-        own, recording = self.recordings[shapes]
-        for part, given in zip(own, parts, strict=True):
-            for mine, value in zip(part, given, strict=True):
-                if mine is not None:
-                    mine.copy_(value) if isinstance(value, Tensor) else mine.fill_(value)
+        torch._foreach_zero_(self.gradients)
+        if self.recorder.works and (self.copy is None or len(parts) == 1):
+            total = self.total([self.replay(part) for part in parts])
+            if self.recorder.works:
+                return total
+            self.recordings.clear()
+            torch._foreach_zero_(self.gradients)
+        return self.total([self.add(unpack(part)) for part in parts])
+
+    def replay(self, part: Part) -> Tensor:
+        """What `compute_part` does, by its recording for this shape, where there is one or can be."""
+        shape = tuple(value.shape for value in part if isinstance(value, Tensor))
+        if shape not in self.recordings and len(self.recordings) < RECORDINGS and self.recorder.works:
+            own = Part(*(value.clone() if isinstance(value, Tensor) else value for value in part))
+            own = own._replace(share=torch.zeros((), device=self.device))  # by which warm-ups add nothing
+            if recording := self.recorder.record(partial(self.compute_part, own), warm_ups=3):
+                self.recordings[shape] = own, recording
+        if shape not in self.recordings:
+            return self.compute_part(part) if self.recorder.works else torch.zeros((), device=self.device)
+        own, recording = self.recordings[shape]
+        own.share.fill_(part.share)
+        for mine, given in zip(own, part, strict=True):
+            if isinstance(given, Tensor):
+                mine.copy_(given)
         return recording()
 
-    def own(self, value: Tensor | float | None) -> Tensor | None:
-        """A tensor on the device for a field of a part."""
-        return value if value is None else value.clone() if isinstance(value, Tensor) else torch.tensor(value, device=self.device)
-
-    def compute_now(self, parts: Sequence[Part]) -> Tensor:
-        """What is recorded."""
-        return self.copy.compute(parts, self.gradients) if self.copy else self.compute_one_by_one(parts)
-
-    def compute_one_by_one(self, parts: Sequence[Part]) -> Tensor:
-        """The same by the model itself, which takes rows; also where this process has no part of the batch."""
-        torch._foreach_zero_(self.gradients)
-        return self.total([self.add(unpack(part)) for part in parts])
+    def compute_part(self, part: Part) -> Tensor:
+        """Add a part's gradient to the others, or, by a copy, write the only one's; its share of the loss."""
+        return self.copy.compute(part, self.gradients) if self.copy is not None else self.add(part)
 
     def make_update(self, optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> "Update":
         return RecordedUpdate(self.parameters, optimizers, largest_norm, self.recorder)
@@ -237,19 +252,24 @@ class RecordedUpdate(Update):
     ) -> None:
         super().__init__(parameters, optimizers, largest_norm)
         self.recorder = recorder
-        self.recording: Callable[[], Tensor] | None = None
+        self.recording: Recording | None = None
         self.begun = False
 
     def prepare(self) -> None:
+        super().prepare()
         for group in self.groups:
-            group["lr"] = torch.tensor(float(group["lr"]), device=group["params"][0].device)
-            group.update({"capturable": True} if "capturable" in group else {})
+            group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
+
+    def set_rate(self, group: dict[str, Any], rate: float) -> None:
+        group["lr"].fill_(rate)
 
     def step(self) -> Tensor:
         if self.begun and self.recording is None and self.recorder.works:
+            self.let_record(True)
             self.recording = self.recorder.record(super().step, warm_ups=0)
+            self.let_record(self.recording is not None)
         self.begun = True
-        return self.recording() if self.recording else super().step()
+        return self.recording() if self.recording and self.recorder.works else super().step()
 
 
 # ---------------------------------------------------------------- which

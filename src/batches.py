@@ -44,7 +44,7 @@ class Shapes(NamedTuple):
     """How finely a batch is split."""
 
     part_targets: int  # so many targets in a part, on average
-    multiple: int  # of which all widths less one are multiples; packed, the lengths of parts
+    multiple: int  # of which widths are multiples, but for the whole block's; packed, the lengths of parts
     packed: bool = False  # examples end to end
     least_parts: int = 1  # a part for each process
 
@@ -52,8 +52,7 @@ class Shapes(NamedTuple):
 # CPU: what a part computes stays in the cache; 384 are as fast, and from 640 on it is slower.
 # GPU: kernels want many rows, and each shape has to be set up once, so that there must be few.
 CPU_SHAPES = Shapes(512, 1)
-GPU_SHAPES = Shapes(16384, 8)
-PACKED_SHAPES = Shapes(16384, 512, packed=True)
+GPU_SHAPES = Shapes(4096, 16)
 
 
 def make_batches(

@@ -142,7 +142,7 @@ class NameDataset(Dataset):
             characters.extend(self.stoi[character] for character in question + place)
             asked.append(len(question))
             told.append(len(place))
-        self.codes = torch.frombuffer(characters, dtype=torch.int32)
+        self.codes = torch.frombuffer(characters, dtype=torch.int32).to(pretraining_dataset.codes.dtype)
         start, length = torch.tensor(asked), torch.tensor(asked) + torch.tensor(told)
         # question MASK place MASK is the pair with nothing cut out at the question's end
         none = torch.zeros_like(start)

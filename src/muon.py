@@ -8,7 +8,10 @@ from torch import Tensor
 
 
 class BatchedMuon(torch.optim.Muon):
-    """torch.optim.Muon, which takes the matrices one by one (Jordan et al. 2024); its rate may be a tensor on their device."""
+    """torch.optim.Muon, which takes the matrices one by one (Jordan et al. 2024); here, the rate may be a tensor on their device.
+
+    `adjust_lr_fn` has no effect: rates are adjusted as in the original.
+    """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:
@@ -25,7 +28,7 @@ class BatchedMuon(torch.optim.Muon):
                 updates = orthogonalized(
                     torch.stack([momenta[i] for i in of_shape]), group["ns_coefficients"], group["ns_steps"], group["eps"]
                 )
-                updates = updates * (-group["lr"] * math.sqrt(max(1, shape[0] / shape[1])))
+                updates = updates.float() * (-group["lr"] * math.sqrt(max(1, shape[0] / shape[1])))
                 torch._foreach_add_([matrices[i] for i in of_shape], list(updates))
 
 

@@ -2,7 +2,7 @@
 
 Weights are copied into it before a step, and gradients out of it afterwards. What it computes is what model.py says, in
 fewer and larger kernels: queries, keys and values come from one product of matrices; embeddings, from a product with
-ones and zeros, whose gradient is one too, where that of looking up sorts.
+ones and zeros, whose gradient is one too, whereas that of looking up has to sort first.
 
 Shapes: N positions of all sequences, b sequences, V vocabulary, P block size, C width, H heads, D = C/H.
 """
@@ -16,34 +16,38 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attention import Attention, CausalSelfAttention, RotarySelfAttention, SynthesizerAttention, rotate
-from batches import Part
-from model import GPT, GPTConfig
+from batches import Part, Shapes
+from corpus import PAD
+from model import GPT
 
 
 class LowCopy:
     """A copy of a model in bfloat16, which computes in its place."""
 
+    shapes = Shapes(10**9, 8)  # a batch in one part, since gradients of several are not added up; few widths
+
     def __init__(self, model: GPT) -> None:
         self.master = model
-        self.masters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.model = deepcopy(model).bfloat16()
-        self.copies = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.merged: dict[nn.Parameter, list[nn.Parameter]] = {}  # what is computed with, and what its rows are
+        self.copies = list(self.model.parameters())
+        # what is computed with: parameters, or several merged to one, and which rows of it are whose
+        self.leaves: dict[nn.Parameter, list[nn.Parameter]] = {parameter: [parameter] for parameter in self.copies}
 
-    def compute(self, parts: Sequence[Part], gradients: Sequence[Tensor]) -> Tensor:
-        """Write the gradients of the parts' mean loss; that loss. A part's share may be a tensor on the device."""
+    def compute(self, part: Part, gradients: Sequence[Tensor]) -> Tensor:
+        """Write the gradients of a part's share of the loss with respect to what the master has to learn; that share."""
         self.model.train(self.master.training)
         with torch.no_grad():
-            torch._foreach_copy_(self.copies, self.masters)
-        losses = [F.cross_entropy(self.logits(part).float(), part.y.flatten(), ignore_index=self.model.ignored_target) for part in parts]
-        loss = torch.stack([loss * part.share for loss, part in zip(losses, parts, strict=True)]).sum()
-        in_merged = {parameter for rows in self.merged.values() for parameter in rows}
-        leaves = [*self.merged, *(parameter for parameter in self.copies if parameter not in in_merged)]
-        found = dict(zip(leaves, torch.autograd.grad(loss, leaves), strict=True))
-        for parameter, rows in self.merged.items():
-            pieces = found[parameter].split([row.numel() // parameter[0].numel() for row in rows])
-            found |= {row: piece.view_as(row) for row, piece in zip(rows, pieces, strict=True)}
-        torch._foreach_copy_(gradients, [found[parameter] for parameter in self.copies])
+            torch._foreach_copy_(self.copies, list(self.master.parameters()))
+        logits = self.logits(part).float()  # (N, V)
+        loss = F.cross_entropy(logits, part.y.flatten(), ignore_index=self.model.ignored_target) * part.share
+        found = {}
+        for (leaf, parameters), gradient in zip(
+            self.leaves.items(), torch.autograd.grad(loss, list(self.leaves), materialize_grads=True), strict=True
+        ):
+            pieces = gradient.split([parameter.numel() // leaf[0].numel() for parameter in parameters])
+            found |= {parameter: piece.view_as(parameter) for parameter, piece in zip(parameters, pieces, strict=True)}
+        learning = [copy for copy, master in zip(self.copies, self.master.parameters(), strict=True) if master.requires_grad]
+        torch._foreach_copy_(gradients, [found[parameter] for parameter in learning])
         return loss.detach()
 
     def merge(self, *parameters: nn.Parameter) -> nn.Parameter:
@@ -52,7 +56,8 @@ class LowCopy:
         merged = nn.Parameter(torch.cat(rows))
         for parameter, piece in zip(parameters, merged.detach().split(list(map(len, rows))), strict=True):
             parameter.data = piece.view_as(parameter)
-        self.merged[merged] = list(parameters)
+            del self.leaves[parameter]
+        self.leaves[merged] = list(parameters)
         return merged
 
     def logits(self, part: Part) -> Tensor:
@@ -63,27 +68,29 @@ class LowCopy:
 class PackedCopy(LowCopy):
     """The same for parts whose sequences stand end to end."""
 
+    shapes = Shapes(10**9, 512, packed=True)
+
     def __init__(self, model: GPT) -> None:
         super().__init__(model)
-        config = self.model.config
-        self.n_positions = 0 if config.rope else config.block_size
-        self.embeddings = self.merge(self.model.tok_emb.weight, *(() if config.rope else (self.model.pos_emb,)))
-        for layer in self.model.modules():
-            if isinstance(layer, CausalSelfAttention):
+        # of the part at hand: positions (N,), where sequences begin (b + 1,), and which embeddings are added up (N, V + P)
+        self.at, self.begins, self.ones = (torch.empty(0) for _ in range(3))
+        self.embeddings = self.merge(self.model.tok_emb.weight, *(() if model.config.rope else (self.model.pos_emb,)))  # (V + P, C)
+        for layer in (block.attn for block in self.model.blocks):
+            if isinstance(layer, SynthesizerAttention):
+                layer.forward = partial(self.synthesize, layer)
+            else:
                 projections = (layer.query, layer.key, layer.value)
                 weights, biases = self.merge(*(p.weight for p in projections)), self.merge(*(p.bias for p in projections))
                 layer.forward = partial(self.attend, layer, weights, biases)
-            elif isinstance(layer, SynthesizerAttention):
-                layer.forward = partial(self.synthesize, layer)
 
     def logits(self, part: Part) -> Tensor:
         """(N, V) for a packed part, or one that is not: then all sequences are as long."""
         self.at, self.begins = (part.at, part.begins) if part.begins is not None else begin_all(part.x)
         x = part.x.flatten()  # (N,)
-        ones = torch.stack([x, self.model.config.vocab_size + self.at] if self.n_positions else [x], dim=1)  # (N, 2 or 1)
-        self.ones = self.embeddings.new_zeros(len(x), len(self.embeddings)).scatter_(1, ones, 1.0)  # (N, V + P)
+        chosen = torch.stack([x] if self.model.config.rope else [x, self.model.config.vocab_size + self.at], dim=1)  # (N, 1 or 2)
+        self.ones = self.embeddings.new_zeros(len(x), len(self.embeddings)).scatter_(1, chosen, 1.0)
         h = self.model.blocks(self.model.drop(self.ones @ self.embeddings))  # (N, C)
-        return self.model.head(self.model.ln_f(h))  # (N, V)
+        return self.model.head(self.model.ln_f(h))
 
     def attend(self, layer: CausalSelfAttention, weights: Tensor, biases: Tensor, x: Tensor) -> Tensor:
         """CausalSelfAttention within each sequence: (N, C) -> (N, C)"""
@@ -96,12 +103,12 @@ class PackedCopy(LowCopy):
     def synthesize(self, layer: SynthesizerAttention, x: Tensor) -> Tensor:
         """SynthesizerAttention within each sequence: (N, C) -> (N, C)
 
-        Its scores are products, too, of queries [ReLU(w1_i x), 1] with keys [w2; b2] of positions. Eight more columns than
-        D, all but one of them zeros, suit the kernels.
+        Its scores are products, too, of queries [ReLU(w1_i x), 1] with positions' keys [w2; b2]. The kernels want eight more
+        columns rather than one: seven ones more of queries meet zeros of keys.
         """
         q = F.pad(layer.w1(x).relu().unflatten(1, (layer.n_head, -1)), (0, 8), value=1.0)  # (N, H, D + 8)
         keys = F.pad(torch.cat([layer.w2, layer.b2[None]]), (0, 0, 0, 7)).T  # (P - 1, D + 8)
-        k = self.ones[:, -self.n_positions :][:, : len(keys)] @ keys  # (N, D + 8)
+        k = self.ones[:, self.model.config.vocab_size : -1] @ keys  # (N, D + 8)
         v = F.pad(layer.value(x).unflatten(1, (layer.n_head, -1)), (0, 8))  # (N, H, D + 8)
         return self.project(layer, q, k[:, None].expand_as(q).contiguous(), v, 1.0)
 
@@ -113,9 +120,15 @@ class PackedCopy(LowCopy):
         return layer.resid_drop(layer.proj(y[..., :size].flatten(1)))
 
 
-def can_be_packed(config: GPTConfig) -> bool:
-    """Whether PackedCopy can take the model: its positions must not be mixed, and its heads fit the kernel."""
-    return not config.perceiver and config.n_embd // config.n_head % 8 == 0
+def make_copy(model: GPT) -> LowCopy | None:
+    """The copy that suits the model; None for what computes otherwise than this project's models do."""
+    if type(model).forward is not GPT.forward or model.ignored_target != PAD or model.tok_emb.weight.dtype != torch.float32:
+        return None
+    size = model.config.n_embd // model.config.n_head + 8 * model.config.synthesizer  # of the heads, as the kernel sees them
+    layers = [type(module) for module in model.modules() if isinstance(module, Attention)]
+    own = all(layer in (CausalSelfAttention, RotarySelfAttention, SynthesizerAttention) for layer in layers)  # the perceiver's are not
+    tied = model.head.weight is model.tok_emb.weight
+    return PackedCopy(model) if own and not tied and size % 8 == 0 and size <= 256 else LowCopy(model)
 
 
 def begin_all(x: Tensor) -> tuple[Tensor, Tensor]:

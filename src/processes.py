@@ -87,7 +87,7 @@ def sum_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
     pieces = flat[1:].split([gradient.numel() for gradient in gradients])
     for parameter, gradient, piece in zip(parameters, gradients, pieces, strict=True):
         parameter.grad = gradient.copy_(piece.view_as(gradient))
-    return flat[0]
+    return flat[0].clone()  # a view would keep all of them
 
 
 def largest(value: int) -> int:

@@ -151,7 +151,7 @@ def test_muon_on_many_matrices_at_once_is_that_on_one_by_one():
         if step == 1:  # a rate that is a tensor, as it is on a GPU
             optimizers[0].param_groups[0]["lr"], optimizers[1].param_groups[0]["lr"] = torch.tensor(0.01), 0.01
     for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-4)  # an update's entries are some 0.005, in bfloat16
+        torch.testing.assert_close(a, b, rtol=0, atol=5e-5)  # here and there, bfloat16 rounds the other way
 
 
 def test_a_step_is_adamw_on_the_clipped_gradient():
