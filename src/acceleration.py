@@ -151,17 +151,14 @@ class Recorder:
 
     def record(self, compute: Callable[[], Tensor], warm_ups: int) -> "Recording | None":
         """`compute`, recorded; None where that fails. Warm-ups call it before: what libraries do the first time can't be recorded."""
-        generator = state = None
         try:
             self.memory = self.memory or torch.cuda.graph_pool_handle()
             self.stream = self.stream or torch.cuda.Stream(self.device)
-            generator = torch.cuda.default_generators[self.device.index]
-            state = generator.clone_state()
             return Recording(compute, warm_ups, self.device, self.memory, self.stream)
         except (RuntimeError, AssertionError, ValueError) as error:  # an old driver, or too little memory, say
             self.works = False
-            if state is not None:
-                generator.graphsafe_set_state(state)  # the other one may still take itself for being recorded
+            if self.stream is not None:  # the generator may still take itself for being recorded: give it another state
+                torch.cuda.default_generators[self.device.index].graphsafe_set_state(torch.Generator(self.device))
             why = (str(error) or type(error).__name__).splitlines()[0]
             print(f"warning: training goes on without CUDA graphs ({why}); --plain does without from the start", file=sys.stderr)
             return None

@@ -28,7 +28,7 @@ class LowCopy:
 
     def __init__(self, model: GPT) -> None:
         self.master = model
-        self.model = deepcopy(model).bfloat16()
+        self.model = deepcopy(model).bfloat16().requires_grad_()
         self.copies = list(self.model.parameters())
         # what is computed with: parameters, or several merged to one, and which rows of it are whose
         self.leaves: dict[nn.Parameter, list[nn.Parameter]] = {parameter: [parameter] for parameter in self.copies}
@@ -40,10 +40,9 @@ class LowCopy:
             torch._foreach_copy_(self.copies, list(self.master.parameters()))
         logits = self.logits(part).float()  # (N, V)
         loss = F.cross_entropy(logits, part.y.flatten(), ignore_index=self.model.ignored_target) * part.share
+        of_leaves = torch.autograd.grad(loss, list(self.leaves), materialize_grads=True)
         found = {}
-        for (leaf, parameters), gradient in zip(
-            self.leaves.items(), torch.autograd.grad(loss, list(self.leaves), materialize_grads=True), strict=True
-        ):
+        for (leaf, parameters), gradient in zip(self.leaves.items(), of_leaves, strict=True):
             pieces = gradient.split([parameter.numel() // leaf[0].numel() for parameter in parameters])
             found |= {parameter: piece.view_as(parameter) for parameter, piece in zip(parameters, pieces, strict=True)}
         learning = [copy for copy, master in zip(self.copies, self.master.parameters(), strict=True) if master.requires_grad]

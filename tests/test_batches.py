@@ -224,10 +224,10 @@ def test_a_copy_gives_the_gradients_of_the_model(variant, packed, dtype, monkeyp
     model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **FLAGS[variant])).eval()
     for name, parameter in model.named_parameters():  # else some are zero
         nn.init.normal_(parameter, std=0.1, mean=1.0 if name.endswith("ln_f.weight") else 0.0)
+    model.head.weight.requires_grad = False  # what is not learnt has no gradient,
     copy = make_copy(model)
     assert type(copy) is (LowCopy if variant == "perceiver" else PackedCopy)
-    model.head.weight.requires_grad = False  # what is not learnt has no gradient,
-    with torch.no_grad():  # and a copy follows it all the same
+    with torch.no_grad():  # and the copy follows it all the same
         for parameter in model.parameters():
             parameter.mul_(1.1)
     # a part of few targets: a CPU's sums of many bfloat16 lose some

@@ -13,6 +13,7 @@ from dataset import CharCorruptionDataset, NameDataset
 from helpers import OneByOne
 from model import GPT, GPTConfig, variant_flags
 from muon import BatchedMuon
+from packing import PackedCopy
 from recipes import VARIANTS
 from trainer import Trainer, TrainerConfig, learning_rate, make_optimizers, pick_device
 from utils import set_seed
@@ -251,6 +252,15 @@ def test_the_best_parameters_on_the_test_set_are_kept(tmp_path):
     trainer.best_test_loss = 0.0
     trainer.finish_epoch(3)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("wrap", [lambda corpus: corpus, OneByOne])
+def test_packed_batches_have_the_test_loss_of_others(wrap):
+    corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    trainer = Trainer(small_model(corpus), corpus, wrap(corpus), TrainerConfig(batch_size=8, device="cpu"))
+    expected = trainer.test()
+    trainer.gradients.shapes = PackedCopy.shapes
+    assert trainer.test() == pytest.approx(expected, rel=1e-5)
 
 
 def test_devices():
