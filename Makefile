@@ -1,6 +1,7 @@
 # make demo   the main job in small, in minutes on two cores
 # make reproduce [EDITION=synthesizer] [RECIPE=laptop]   every command of a handout, to the zip; typed again, it goes on
 # make test   the tests
+# make test-gpu   those of them that need a CUDA GPU
 # make test-browser   the page of evaluate --report_path in a Chromium; what it looks like goes to pictures/
 # make soak   runs killed by the hundred, files damaged by the thousand: half an hour
 # make lint   ruff
@@ -16,6 +17,9 @@ reproduce: .venv/runtime
 
 test: .venv/development
 	$(BIN)/python -m pytest
+
+test-gpu: .venv/development
+	$(BIN)/python -m pytest -k on_a_gpu
 
 soak: .venv/development
 	$(BIN)/python -m pytest --soak -q -s tests/test_faults.py tests/test_hostile.py tests/test_autograder.py
@@ -40,4 +44,4 @@ autograder: .venv/runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-.PHONY: demo reproduce test test-browser soak lint autograder
+.PHONY: demo reproduce test test-gpu test-browser soak lint autograder

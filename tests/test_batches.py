@@ -323,7 +323,7 @@ def test_without_recording_training_goes_on_with_one_warning(variant, capsys):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize(("variant", "packed"), COPIES)
-def test_recorded_gradients_are_those_of_the_kernels_one_by_one(variant, packed):
+def test_on_a_gpu_recorded_gradients_are_those_of_the_kernels_one_by_one(variant, packed):
     torch.manual_seed(0)
     model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **FLAGS[variant])).cuda().eval()
     for recorded, tolerance in ((RecordedGradients(model), 1e-4), (RecordedGradients(model, bf16=True), 0.1)):
@@ -339,7 +339,7 @@ def test_recorded_gradients_are_those_of_the_kernels_one_by_one(variant, packed)
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("what", ["embd_pdrop", "attn_pdrop", "resid_pdrop"])
-def test_a_recording_drops_anew_at_each_replay_and_a_seed_repeats_it(what):
+def test_on_a_gpu_a_recording_drops_anew_at_each_replay_and_a_seed_repeats_it(what):
     torch.manual_seed(0)
     dropout = {"embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0} | {what: 0.5}
     model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **dropout)).cuda().train()

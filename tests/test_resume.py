@@ -156,7 +156,7 @@ def test_a_state_from_a_gpu_goes_on_on_a_cpu():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize(("first", "then", "tolerance"), [("cuda", "cuda", 1e-3), ("cpu", "cuda", 0.02), ("cuda", "cpu", 0.02)])
-def test_a_run_goes_on_on_a_gpu_and_from_one(tmp_path, first, then, tolerance):
+def test_on_a_gpu_and_from_one_a_run_goes_on(tmp_path, first, then, tolerance):
     """Its kernels may add in another order each time, and multiply in bfloat16."""
     without_dropout = {"embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0} if first != then else {}
     curve, expected = Curve(), Curve()

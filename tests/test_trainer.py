@@ -273,7 +273,7 @@ def test_devices():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("muon_lr", [None, 0.01])
-def test_recorded_steps_are_those_of_the_kernels_one_by_one(muon_lr, monkeypatch):
+def test_on_a_gpu_recorded_steps_are_those_of_the_kernels_one_by_one(muon_lr, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)  # else, two roundings would be compared
     corpus = CharCorruptionDataset("\n".join(LINES), 48)
     settings = {"max_epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "lr_decay": True, "warmup_tokens": 500, "final_tokens": 4000}
