@@ -21,6 +21,9 @@ from corpus import PAD
 from model import GPT
 
 
+MOST_CHARACTERS = 4096  # of a vocabulary, for ones and zeros to be cheaper than looking up
+
+
 class LowCopy:
     """A copy of a model in bfloat16, which computes in its place."""
 
@@ -127,7 +130,8 @@ def make_copy(model: GPT) -> LowCopy | None:
     layers = [type(module) for module in model.modules() if isinstance(module, Attention)]
     own = all(layer in (CausalSelfAttention, RotarySelfAttention, SynthesizerAttention) for layer in layers)  # the perceiver's are not
     tied = model.head.weight is model.tok_emb.weight
-    return PackedCopy(model) if own and not tied and size % 8 == 0 and size <= 256 else LowCopy(model)
+    few = model.config.vocab_size <= MOST_CHARACTERS
+    return PackedCopy(model) if own and few and not tied and size % 8 == 0 and size <= 256 else LowCopy(model)
 
 
 def begin_all(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -253,7 +253,8 @@ def test_only_what_computes_as_this_projects_models_do_is_copied():
     tied, small_heads = GPT(config), GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=4, n_embd=16))
     tied.head.weight = tied.tok_emb.weight
     wide = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=1, n_head=1, n_embd=256, synthesizer=True))  # 264, with its ones
-    assert [type(make_copy(model)) for model in (GPT(config), tied, small_heads, wide)] == [PackedCopy, LowCopy, LowCopy, LowCopy]
+    many = GPT(GPTConfig(50_000, 100, n_layer=1, n_head=2, n_embd=16))
+    assert [type(make_copy(model)) for model in (GPT(config), tied, small_heads, wide, many)] == [PackedCopy, *[LowCopy] * 4]
 
 
 @pytest.mark.parametrize("kind", ["at once", "one by one"])
