@@ -20,7 +20,6 @@ from batches import Part, Shapes
 from corpus import PAD
 from model import GPT
 
-
 MOST_CHARACTERS = 4096  # of a vocabulary, for ones and zeros to be cheaper than looking up
 
 
