@@ -9,6 +9,7 @@ CUDA graph, and replayed from then on, those of the optimizers too: launching th
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -157,10 +158,11 @@ class Recorder:
             return Recording(compute, warm_ups, self.device, self.memory, self.stream)
         except (RuntimeError, AssertionError, ValueError) as error:  # an old driver, or too little memory, say
             self.works = False
-            if self.stream is not None:  # the generator may still take itself for being recorded: give it another state
-                torch.cuda.default_generators[self.device.index].graphsafe_set_state(torch.Generator(self.device))
             why = (str(error) or type(error).__name__).splitlines()[0]
             print(f"warning: training goes on without CUDA graphs ({why}); --plain does without from the start", file=sys.stderr)
+            if self.stream is not None:  # the generator may still take itself for being recorded: give it another state
+                with suppress(RuntimeError):  # after some errors, nothing works on the device any more
+                    torch.cuda.default_generators[self.device.index].graphsafe_set_state(torch.Generator(self.device))
             return None
 
 
@@ -212,8 +214,9 @@ class RecordedGradients(Gradients):
             total = self.total([self.replay(part) for part in parts])
             if self.recorder.works:
                 return total
-            self.recordings.clear()
             torch._foreach_zero_(self.gradients)
+        if not self.recorder.works:
+            self.recordings.clear()  # and their memory
         return self.total([self.add(unpack(part)) for part in parts])
 
     def replay(self, part: Part) -> Tensor:
@@ -266,7 +269,9 @@ class RecordedUpdate(Update):
             self.recording = self.recorder.record(super().step, warm_ups=0)
             self.let_record(self.recording is not None)
         self.begun = True
-        return self.recording() if self.recording and self.recorder.works else super().step()
+        if not self.recorder.works:
+            self.recording = None
+        return self.recording() if self.recording else super().step()
 
 
 # ---------------------------------------------------------------- which

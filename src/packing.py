@@ -20,6 +20,7 @@ from batches import Part, Shapes
 from corpus import PAD
 from model import GPT
 
+LARGEST_HEAD = 192  # beyond, some GPUs' kernels can't drop and learn
 MOST_CHARACTERS = 4096  # of a vocabulary, for ones and zeros to be cheaper than looking up
 
 
@@ -130,7 +131,7 @@ def make_copy(model: GPT) -> LowCopy | None:
     own = all(layer in (CausalSelfAttention, RotarySelfAttention, SynthesizerAttention) for layer in layers)  # the perceiver's are not
     tied = model.head.weight is model.tok_emb.weight
     few = model.config.vocab_size <= MOST_CHARACTERS
-    return PackedCopy(model) if own and few and not tied and size % 8 == 0 and size <= 256 else LowCopy(model)
+    return PackedCopy(model) if own and few and not tied and size % 8 == 0 and size <= LARGEST_HEAD else LowCopy(model)
 
 
 def begin_all(x: Tensor) -> tuple[Tensor, Tensor]:
