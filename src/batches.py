@@ -31,6 +31,10 @@ class Part(NamedTuple):
     at: Tensor | None = None
     begins: Tensor | None = None
 
+    def to(self, device: torch.device) -> "Part":
+        """The same on the device, without waiting for it."""
+        return Part(*(value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for value in self))
+
 
 class Batch(NamedTuple):
     """The examples of a step."""

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 import processes
 from acceleration import make_gradients
-from batches import Batch, Batches, Part, make_batches, unpack
+from batches import Batch, Batches, make_batches, unpack
 from checkpoint import save_params
 from console import UserError
 from muon import BatchedMuon
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from curves import Curves
 
-LOG_EVERY = {"cpu": 10, "cuda": 50}  # steps between two readings of the losses: each reading waits for the device
+LOG_EVERY, LOG_EVERY_ON_A_GPU = 10, 50  # steps between two readings of the losses: each reading waits for the device
 RECENT = 10  # steps whose mean loss is shown
 CURE_OF_NAN = "try a lower learning rate, or --plain where it is on a GPU"
 
@@ -132,7 +132,7 @@ class Trainer:
         self.seconds = 0.0  # trained for so far
         self.unread: list[tuple[Tensor, Tensor, float]] = []  # losses, norms of gradients and rates since the last reading
         self.read_at = (0.0, 0)  # seconds trained for, and examples seen, at that reading
-        self.log_every = LOG_EVERY.get(self.device.type, 10)
+        self.log_every = LOG_EVERY_ON_A_GPU if self.device.type == "cuda" else LOG_EVERY
         self.recent_losses: deque[float] = deque(maxlen=RECENT)
         self.best_test_loss = math.inf
 
@@ -204,8 +204,7 @@ class Trainer:
     def load(self, batches: Batches, first: int = 0) -> Iterator[Batch]:
         """The batches in order from step `first` on, on the device."""
         for batch in batches.load(first, self.config.num_workers, pin_memory=self.device.type == "cuda"):
-            parts = [[v.to(self.device, non_blocking=True) if isinstance(v, Tensor) else v for v in part] for part in batch.parts]
-            yield batch._replace(parts=[Part(*part) for part in parts])
+            yield batch._replace(parts=[part.to(self.device) for part in batch.parts])
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
         """One step at AdamW's `rate`; the loss before it and the norm of its gradient before clipping, still on the device."""
