@@ -12,15 +12,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from report import finish, parser_of, seconds
+from report import finish, parser_of, pyplot_for_files, save_figure, seconds
 
 from attention import CausalCrossAttention, CausalSelfAttention
-from console import UserError, number, run_reporting_errors
+from console import number, run_reporting_errors
 from model import GPTConfig
 from plain import make_plain
 from trainer import pick_device
@@ -81,14 +82,10 @@ def main() -> None:
     parser.add_argument("--lengths", type=number(int, 8), nargs="+", default=[128, 256, 512, 1024, 2048, 4096])
     parser.add_argument("--bottlenecks", type=number(int, 1), nargs="+", default=[32, 64, 128, 256])
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--plot", metavar="FILE", help="draw the figures here, as SVG or PNG by its ending")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures here, as SVG or PNG by its ending")
     args = parser.parse_args()
     device = pick_device(args.device)
-    if args.plot:
-        try:
-            import matplotlib  # noqa: F401
-        except ImportError:
-            raise UserError("the plot needs matplotlib: pip install -r requirements-benchmarks.txt") from None
+    pyplot = args.plot and pyplot_for_files()
 
     rows: list[dict[str, Any]] = []
     for length in args.lengths:
@@ -104,7 +101,7 @@ def main() -> None:
             rows.append(row)
     finish(args, rows, device)
     if args.plot:
-        draw(rows, Path(args.plot))
+        draw(rows, pyplot, args.plot)
 
 
 def passes(model: nn.Module, x: Tensor) -> Callable[[], None]:
@@ -112,14 +109,8 @@ def passes(model: nn.Module, x: Tensor) -> Callable[[], None]:
     return lambda: model(x).sum().backward()
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
+def draw(rows: list[dict[str, Any]], pyplot: ModuleType, path: Path) -> None:
     """Time and memory against length; dashed, theory's count, scaled to meet the longest measurement."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    matplotlib.rcParams |= {"svg.hashsalt": "attention", "svg.fonttype": "none"}  # the same figures make the same small file
-    from matplotlib import pyplot
-
     figure, axes = pyplot.subplots(2, 2, figsize=(10, 8), sharex=True, sharey="row", layout="constrained")
     bottlenecks = list(dict.fromkeys(row["bottleneck"] for row in rows))
     for row_of_axes, (unit, what) in zip(axes, (("ms", "forward and backward, ms"), ("MB", "kept for the way back, MB")), strict=True):
@@ -137,7 +128,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             axis.set_xticks(sorted({row["length"] for row in rows}), sorted({row["length"] for row in rows}))
             axis.grid(alpha=0.3)
     axes[0][0].legend(title="dashed: theory, scaled")
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

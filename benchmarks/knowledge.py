@@ -18,18 +18,19 @@ import random
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import ConcatDataset, Dataset
 
-from report import ROOT, finish, machine, parser_of
+from report import ROOT, finish, machine, parser_of, pyplot_for_files, save_figure
 
 from console import UserError, number, run_reporting_errors
 from corpus import MASK
@@ -43,6 +44,7 @@ from stages import make_model, read_corpus, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
 
 Pair = tuple[str, str]  # a question and its place
+Curve = list[dict[str, float]]  # what was measured on the way: epoch, loss, right, nats
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -98,7 +100,7 @@ class WatchedTrainer(Trainer):
     def __init__(self, model: GPT, dataset: Dataset, config: TrainerConfig, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> None:
         super().__init__(model, dataset, None, config)
         self.corpus, self.pairs = corpus, pairs
-        self.curve: list[dict[str, float]] = []
+        self.curve: Curve = []
 
     def finish_epoch(self, epoch: int) -> None:
         last = self.config.max_epochs
@@ -223,12 +225,14 @@ def main() -> None:
     parser.add_argument("--dev", action="store_true", help="train on all, and ask birth_dev.tsv")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--results", type=Path, default=Path("knowledge.jsonl"), help="where runs are kept (default knowledge.jsonl)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves of pretraining here, as SVG or PNG by its ending")
     args = parser.parse_args()
     device = pick_device(args.device)
+    pyplot = args.plot and pyplot_for_files()
 
     files = {name: sha256(read_text(args.data / name))[:12] for name in ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv")}
     kept = [json.loads(line) for line in args.results.read_text(encoding="utf-8").splitlines()] if args.results.exists() else []
-    rows = []
+    rows, curves = [], {}
     for change, share in product(args.change or [""], args.mixed or [None]):
         recipe = parse_change(change, RECIPES[args.recipe])
         mixed = 100 * recipe.mixes_questions if share is None else share
@@ -249,9 +253,31 @@ def main() -> None:
                 with args.results.open("a", encoding="utf-8", newline="\n") as file:
                     file.write(json.dumps(result) + "\n")
             found.append(result)
-        rows.append(row(f"{change or args.recipe}{f', {mixed}% mixed in' * (mixed < 100)}", found))
+        name = f"{change or args.recipe}{f', {mixed}% mixed in' * (mixed < 100)}"
+        rows.append(row(name, found))
+        curves[name] = [result["curve"] for result in found]
     print(f"{args.variant}, {found[0]['asked']} questions ({'dev' if args.dev else 'held out from train'}), seeds {args.seeds}")
     finish(args, rows, device)
+    if args.plot:
+        draw(curves, pyplot, args.plot)
+
+
+def draw(curves: Mapping[str, Sequence[Curve]], pyplot: ModuleType, path: Path) -> None:
+    """How the questions held back are answered on the way through pretraining: means over seeds, by epoch."""
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
+    for name, of_seeds in curves.items():
+        epochs, right, nats = (
+            [mean(points) for points in zip(*([point[what] for point in curve] for curve in of_seeds), strict=True)]
+            for what in ("epoch", "right", "nats")
+        )
+        axes[0].plot(epochs, [100 * share for share in right], ".-", label=name)
+        axes[1].plot(epochs, nats, ".-")
+    axes[0].set(xlabel="epoch of pretraining", ylabel="right, %")
+    axes[1].set(xlabel="epoch of pretraining", ylabel="nats per answer")
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    save_figure(figure, path)
 
 
 def row(name: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:

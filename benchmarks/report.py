@@ -1,4 +1,4 @@
-"""What all benchmarks share: measuring in turns, naming the machine, a table, and a JSON file."""
+"""What all benchmarks share: measuring in turns, naming the machine, a table, a JSON file, and a plot."""
 
 import json
 import os
@@ -9,13 +9,14 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from types import ModuleType
 from typing import Any
 
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-from console import Parser, number
+from console import Parser, UserError, number
 from files import written_whole
 
 
@@ -77,4 +78,22 @@ def finish(args: Namespace, rows: Sequence[Mapping[str, Any]], device: torch.dev
         arguments = {name: value for name, value in vars(args).items() if name != "json"}
         content = {"machine": machine(device), "arguments": arguments, "rows": list(rows)}
         with written_whole(args.json) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")  # str for paths
+
+
+def pyplot_for_files() -> ModuleType:
+    """matplotlib's pyplot, with which the same figures make the same small file. Raises UserError where it is not installed."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise UserError("the plot needs matplotlib: pip install -r requirements-benchmarks.txt") from None
+    matplotlib.use("agg")
+    matplotlib.rcParams |= {"svg.hashsalt": "benchmarks", "svg.fonttype": "none"}
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure of pyplot as SVG or PNG, by the path's ending."""
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

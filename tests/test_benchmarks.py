@@ -12,6 +12,8 @@ import knowledge
 import pytest
 import torch
 
+import report
+
 import train_speed
 from console import UserError
 from dataset import CharCorruptionDataset, encode
@@ -162,9 +164,24 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
         assert len(r["retold"]) == 3 and all(0 <= count <= r["read on"][1] for count in r["retold"].values())
         assert sum(right for right, _ in r["by reach"].values()) == round(7 * r["right"])
         assert [point["epoch"] for point in r["curve"]] == list(range(1, r["key"]["recipe"]["pretrain_epochs"] + 1))
+    to_files = ["--plot", str(tmp_path / "curves.svg"), "--json", str(tmp_path / "table.json")]
+    monkeypatch.setattr(sys, "argv", ["knowledge.py", *line, *changes, *to_files])
     knowledge.main()  # nothing is run again
     assert (tmp_path / "kept.jsonl").read_text(encoding="utf-8") == kept
     assert capsys.readouterr().out == printed and "pretrain_epochs=2,muon_lr=None, 0% mixed in" in printed
+    assert len(json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))["rows"]) == 4
+    curves = (tmp_path / "curves.svg").read_text(encoding="utf-8")
+    assert all(text in curves for text in ("nats per answer", "pretrain_epochs=2,muon_lr=None, 0% mixed in"))
+
+
+def test_knowledge_draws_the_mean_of_seeds_by_epoch(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(knowledge, "save_figure", lambda figure, path: seen.append(figure))
+    curves = [[{"epoch": e, "loss": 1.0, "right": right / e, "nats": e * nats} for e in (2, 4)] for right, nats in ((0.8, 1.0), (0.4, 2.0))]
+    knowledge.draw({"two seeds": curves}, report.pyplot_for_files(), tmp_path / "curves.svg")
+    right, nats = (axis.get_lines()[0].get_xydata().tolist() for axis in seen[0].axes)
+    assert right == [[2, pytest.approx(30)], [4, pytest.approx(15)]]  # percent
+    assert nats == [[2, pytest.approx(3)], [4, pytest.approx(6)]]
 
 
 @pytest.mark.parametrize(("change", "message"), [("epochs=3", "a recipe has no 'epochs'"), ("muon_lr=fast", "'fast' is no plain value")])
