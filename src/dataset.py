@@ -6,6 +6,7 @@
 Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 entries, y being what follows x.
 """
 
+import re
 import sys
 from array import array
 from pathlib import Path
@@ -41,37 +42,66 @@ def corrupt(document: str, length: int, start: int, span: int) -> str:
 
 
 def draw_cuts(
-    n_characters: Tensor, longest: int, length_draws: int = 1, generator: torch.Generator | None = None
+    n_characters: Tensor, longest: int, length_draws: int = 1, masked: float = 0.25, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A random (length, start, span) for `corrupt` of each document, given their lengths (B,); each (B,).
 
     The length is uniform over 4 ... `longest`, or the largest of several such draws; all of a shorter document.
-    The span is a quarter of it on average, exactly so from 4 characters on: uniform over 1 ... length/2 - 1, where odd
-    lengths toss for the half.
+    The span is the share `masked` of it on average, exactly so from 1 / `masked` characters on: uniform over
+    1 ... 2 masked length - 1, where chance decides how a fraction is rounded.
     """
+
+    def uniform(*times: int) -> Tensor:
+        """(*times, B), below one"""
+        return torch.rand(*times, len(n_characters), dtype=torch.float64, generator=generator)
 
     def integers(low: int, high: Tensor | int, *times: int) -> Tensor:
         """(*times, B), uniform over low ... high"""
-        uniform = torch.rand(*times, len(n_characters), dtype=torch.float64, generator=generator)
-        return low + (uniform * (high - low + 1)).long()
+        return low + (uniform(*times) * (high - low + 1)).long()
 
     length = integers(4, longest, length_draws).amax(dim=0).minimum(n_characters)
-    span = integers(1, ((length + integers(0, 1)) // 2 - 1).clamp(min=1)).minimum(length)
+    span = integers(1, ((2 * masked * length + uniform()).long() - 1).clamp(min=1)).minimum(length)
     return length, integers(0, length - span), span
+
+
+TITLE_END = re.compile(r"(?<!\b\w)\. ")  # but not behind an initial
+WORD = re.compile(r"\w+(?:['’-]\w+)*")
+
+
+def salient_cuts(document: str, longest: int) -> list[tuple[int, int, int]]:
+    """All (length, start, span) for `corrupt` that leave the title and one proper name: "Ann Lee. ⁇Ulm⁇Born in ".
+
+    The title ends with the first ". ". Proper names are the capitalised words that come later, those side by side as one;
+    they end within the first `longest` characters, and are no part of the title. They are salient spans (Guu et al. 2020,
+    2002.08909, section 3.4), here the only ones that are not masked.
+    """
+    end_of_title = TITLE_END.search(document, 0, longest)
+    if end_of_title is None:
+        return []
+    start = end_of_title.end()
+    names: list[tuple[int, int]] = []
+    for word in WORD.finditer(document, start, longest + 1):
+        if word[0][0].isupper():
+            goes_on = names and document[names[-1][1] : word.start()] == " "
+            names.append((names.pop()[0] if goes_on else word.start(), word.end()))
+    return [(end, start, at - start) for at, end in names if at > start and end <= longest and document[at:end] not in document[:start]]
 
 
 class CharCorruptionDataset(Dataset):
     """Item i is document i of a text, a line each, corrupted anew at every look (torch's default generator draws).
 
     The text is a string or already encoded. With more `length_draws`, more of a document is kept; with an `offset`, it
-    stands so many positions later, behind padding. The trainer does not look at items: it makes the same of a whole batch
-    at once, by `cuts` (batches.py).
+    stands so many positions later, behind padding. `salient_share` of the cuts are one of `salient_cuts`, for documents
+    that have any: half of what these keep is masked, more or less, and so much less by the others that it is a quarter
+    of all. The trainer does not look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
 
     MASK_CHAR = MASK_CHAR
     PAD_CHAR = PAD_CHAR
 
-    def __init__(self, data: str | EncodedText, block_size: int, length_draws: int = 1, offset: int = 0) -> None:
+    def __init__(
+        self, data: str | EncodedText, block_size: int, length_draws: int = 1, offset: int = 0, salient_share: float = 0.0
+    ) -> None:
         self.longest = min(block_size * 7 // 8, block_size - 2 - offset)  # two sentinels must fit beside it
         if self.longest < 4:
             raise UserError(f"a block of {block_size} characters is too short for {offset + 4} of text and two sentinels")
@@ -79,23 +109,22 @@ class CharCorruptionDataset(Dataset):
         self.stoi = {character: index for index, character in enumerate(self.text.characters)}
         self.itos = dict(enumerate(self.text.characters))
         self.block_size = block_size
-        self.length_draws, self.offset = length_draws, offset
+        self.length_draws, self.offset, self.salient_share = length_draws, offset, salient_share
         self.vocab_size = len(self.text.characters)
         self.n_characters = len(self.text.codes)
         self.data = Documents(self.text)  # a last empty document, where the text ends with a newline, counts
 
     @classmethod
-    def from_file(cls, path: str | Path, block_size: int, length_draws: int = 1, offset: int = 0) -> Self:
+    def from_file(cls, path: str | Path, *how: int | float) -> Self:
         """The same for a UTF-8 file, which is never held as one string. Raises UserError where it can't be used."""
-        return cls(encode_file(path), block_size, length_draws, offset)
+        return cls(encode_file(path), *how)
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        document = self.data[index]
-        length, start, span = (int(n) for n in draw_cuts(torch.tensor([len(document)]), self.longest, self.length_draws))
-        text = corrupt(document, length, start, span)
+        length, start, span = (int(column) for column in self.draw(torch.tensor([index])))
+        text = corrupt(self.data[index], length, start, span)
         block = self.encode_in_place(text.ljust(self.block_size - self.offset, PAD_CHAR))  # (block_size,)
         y = block[1:].clone()
         y[: self.offset] = self.stoi[PAD_CHAR]
@@ -112,9 +141,21 @@ class CharCorruptionDataset(Dataset):
 
     def cuts(self, indices: Tensor, generator: torch.Generator | None = None) -> Cuts:
         """Draw a cut for each of the documents (B,)."""
-        begin, n_characters = self.text.spans(indices)
-        cuts = draw_cuts(n_characters, self.longest, self.length_draws, generator)
-        return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
+        begin, _ = self.text.spans(indices)
+        return Cuts(begin, *self.draw(indices, generator), torch.zeros_like(begin), torch.full_like(begin, self.offset))
+
+    def draw(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """A random (length, start, span) for each of the documents (B,); each (B,)."""
+        masked = (0.25 - 0.5 * self.salient_share) / (1 - self.salient_share)  # by ordinary cuts
+        _, n_characters = self.text.spans(indices)
+        cuts = draw_cuts(n_characters, self.longest, self.length_draws, masked, generator)
+        if self.salient_share:
+            is_salient, which = torch.rand(2, len(indices), dtype=torch.float64, generator=generator)
+            for row in (is_salient < self.salient_share).nonzero()[:, 0].tolist():
+                if choices := salient_cuts(self.data[int(indices[row])], self.longest):
+                    for column, value in zip(cuts, choices[int(which[row] * len(choices))], strict=True):
+                        column[row] = value
+        return cuts
 
 
 class NameDataset(Dataset):

@@ -19,6 +19,7 @@ class Recipe:
     # pretraining
     mixes_questions: bool = False  # it is made for the training questions to be read beside the text
     length_draws: int = 1  # a document is cut at the largest of so many random lengths
+    salient_share: float = 0.0  # of the cuts leave the title of a document and one proper name; below a half
     offset: int = 0  # documents are read so many positions later, by models that learn positions
     pretrain_epochs: int = 650
     pretrain_batch_size: int = 128
