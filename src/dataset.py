@@ -80,10 +80,12 @@ def salient_cuts(document: str, longest: int) -> list[tuple[int, int, int]]:
         return []
     start = end_of_title.end()
     names: list[tuple[int, int]] = []
-    for word in WORD.finditer(document, start, longest + 1):
+    for word in WORD.finditer(document, start):
         if word[0][0].isupper():
             goes_on = names and document[names[-1][1] : word.start()] == " "
             names.append((names.pop()[0] if goes_on else word.start(), word.end()))
+        if word.start() >= longest:
+            break
     return [(end, start, at - start) for at, end in names if at > start and end <= longest and document[at:end] not in document[:start]]
 
 

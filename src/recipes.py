@@ -55,6 +55,7 @@ LAPTOP = Recipe(
     dropout=0.0,  # what there is to learn must be learnt by heart
     mixes_questions=True,  # how to look up is learnt while there is something to look up
     length_draws=8,  # whoever does not see the place can't learn it
+    salient_share=0.25,  # what leaves nothing but the name to go by is kept under the name
     offset=len("Where was "),  # so that names stand where questions have them
     pretrain_epochs=46,
     pretrain_batch_size=64,

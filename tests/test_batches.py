@@ -67,9 +67,9 @@ def test_questions_come_out_as_the_dataset_has_them(whole):
         assert torch.equal(x[row], names[index][0]) and torch.equal(y[row], names[index][1])
 
 
-@pytest.mark.parametrize("offset", [0, 2])
-def test_free_cuts_are_distributed_as_the_dataset_s(offset):
-    dataset = CharCorruptionDataset("abcdefghij\nklmnop\nqr", 12, length_draws=2, offset=offset)
+@pytest.mark.parametrize(("offset", "salient_share"), [(0, 0.0), (2, 0.0), (0, 0.4)])
+def test_free_cuts_are_distributed_as_the_dataset_s(offset, salient_share):
+    dataset = CharCorruptionDataset("ab. d Fg H\nklmnop\nqr", 12, 2, offset, salient_share)
     epochs = 4000
     at_once, one_by_one = collections.Counter(), collections.Counter()
     for batch in make_batches(dataset, 3, epochs, seed=0, ignored=0, shapes=CPU_SHAPES, device=CPU).load(0, 0, False):
@@ -78,7 +78,7 @@ def test_free_cuts_are_distributed_as_the_dataset_s(offset):
     for _ in range(epochs):
         examples = [dataset[index] for index in range(3)]
         one_by_one.update(spell_pair(dataset, x, y) for x, y in examples)
-    assert len(at_once) > 80 and at_once.keys() == one_by_one.keys()
+    assert len(at_once) > 60 and at_once.keys() == one_by_one.keys()
     for string in at_once:  # two counts of the same mean n differ by sqrt(2 n) at one standard deviation
         assert abs(at_once[string] - one_by_one[string]) < 5 * (at_once[string] + one_by_one[string]) ** 0.5, string
 

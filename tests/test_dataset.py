@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console import UserError
-from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts
+from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts, salient_cuts
 
 PAD, MASK = "□", "⁇"
 TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_categories=["Cs"]), max_size=150)
@@ -110,6 +110,44 @@ def test_the_largest_of_several_lengths_leaves_every_length_a_chance():
     expected = torch.tensor([(k**3 - (k - 1) ** 3) / 11**3 for k in range(1, 12)])
     torch.testing.assert_close(shares, expected, atol=0.01, rtol=0)
     assert (shares > 0).all()
+
+
+def test_a_salient_cut_leaves_the_title_and_one_proper_name():
+    line = "Ann B. O'Neill-Ray. Ann was born in New York, Ångström County (USA), and Ray's 2nd"
+    strings = [corrupt(line, *cut) for cut in salient_cuts(line, 80)]
+    assert strings == [
+        "Ann B. O'Neill-Ray. ⁇New York⁇Ann was born in ",
+        "Ann B. O'Neill-Ray. ⁇Ångström County⁇Ann was born in New York, ",
+        "Ann B. O'Neill-Ray. ⁇USA⁇Ann was born in New York, Ångström County (",
+        "Ann B. O'Neill-Ray. ⁇Ray's⁇Ann was born in New York, Ångström County (USA), and ",
+    ]
+    at = line.index(" County")
+    assert len(salient_cuts(line, at + len(" County"))) == 2  # it ends with the last character that may be shown
+    assert len(salient_cuts(line, at + len(" Count"))) == len(salient_cuts(line, at)) == 1  # and is not cut short
+    for nothing in ("", "No title here", "Ann Lee. Ulm", "Ann Lee. a b c", "A. Lee", "Ann Lee. Ann Lee. Ann"):
+        assert salient_cuts(nothing, 112) == []
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["Ann", "Lee", "ulm", "Ulm", ". ", " ", "-", "é", "É", "7", "ǅ"]) | TEXT), st.integers(4, 120))
+def test_every_salient_cut_is_of_the_documents_beginning(pieces, longest):
+    document = "".join(pieces)
+    for length, start, span in salient_cuts(document, longest):
+        assert 0 < span <= length - start and length <= longest
+        prefix, name, masked = take_apart(corrupt(document, length, start, span))
+        assert document.startswith(prefix + masked + name)
+        assert prefix.endswith(". ") and name[0].isupper() and name not in prefix
+
+
+def test_so_many_cuts_are_salient_and_a_quarter_is_masked_all_the_same():
+    line = "Ann Lee. Ann was born in Ulm on a rainy day and went to Rome later."
+    corpus = CharCorruptionDataset(f"{line}\nno title", 128, length_draws=8, salient_share=0.25)
+    cuts = corpus.cuts(torch.tensor([0, 1]).repeat(8000), torch.Generator().manual_seed(0))
+    strings = [corrupt(corpus.data[row % 2], *cut) for row, cut in enumerate(zip(*(c.tolist() for c in cuts[1:4]), strict=True))]
+    for salient in ("Ann Lee. ⁇Ulm⁇Ann was born in ", "Ann Lee. ⁇Rome⁇Ann was born in Ulm on a rainy day and went to "):
+        assert strings[::2].count(salient) / 8000 == pytest.approx(0.125, abs=0.015)
+    assert (cuts.span[::2].sum() / cuts.length[::2].sum()).item() == pytest.approx(0.25, abs=0.03)
+    assert {take_apart(string)[2] for string in strings[1::2]} <= {"no title"[i:j] for i in range(8) for j in range(i + 1, 9)}
 
 
 def test_104_short_lines_in_blocks_of_50():
