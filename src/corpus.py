@@ -42,6 +42,10 @@ class EncodedText:
         begins = self.starts[documents]
         return begins, self.starts[documents + 1] - 1 - begins
 
+    def spell(self, begin: int, length: int) -> str:
+        """So many characters from there on."""
+        return "".join(map(self.characters.__getitem__, self.codes[begin : begin + length].tolist()))
+
 
 class Documents(Sequence[str]):
     """The documents of an encoded text, each spelt out when it is asked for: `text.split("\\n")`, without the list."""
@@ -65,8 +69,7 @@ class Documents(Sequence[str]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(f"document {index} of {len(self)}")
-        begin, length = (int(n) for n in self.text.spans(torch.tensor(index % len(self))))
-        return "".join(self.text.characters[code] for code in self.text.codes[begin : begin + length].tolist())
+        return self.text.spell(*(int(n) for n in self.text.spans(torch.tensor(index % len(self)))))
 
 
 # ---------------------------------------------------------------- from text to codes

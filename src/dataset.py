@@ -9,6 +9,7 @@ Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 ent
 import re
 import sys
 from array import array
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -68,25 +69,25 @@ TITLE_END = re.compile(r"(?<!\b\w)\. ")  # but not behind an initial
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 
-def salient_cuts(document: str, longest: int) -> list[tuple[int, int, int]]:
+@lru_cache(maxsize=1 << 14)  # a document comes again in each epoch
+def salient_cuts(document: str, longest: int) -> tuple[tuple[int, int, int], ...]:
     """All (length, start, span) for `corrupt` that leave the title and one proper name: "Ann Lee. ⁇Ulm⁇Born in ".
 
     The title ends with the first ". ". Proper names are the capitalised words that come later, those side by side as one;
     they end within the first `longest` characters, and are no part of the title. They are salient spans (Guu et al. 2020,
-    2002.08909, section 3.4), here the only ones that are not masked.
+    2002.08909, section 3.4), here the only ones that are not masked. Nothing from character `longest` + 2 on matters.
     """
-    end_of_title = TITLE_END.search(document, 0, longest)
+    text = document[: longest + 2]  # the two more show whether a name that ends with the first of them goes on
+    end_of_title = TITLE_END.search(text)
     if end_of_title is None:
-        return []
+        return ()
     start = end_of_title.end()
     names: list[tuple[int, int]] = []
-    for word in WORD.finditer(document, start):
+    for word in WORD.finditer(text, start):
         if word[0][0].isupper():
-            goes_on = names and document[names[-1][1] : word.start()] == " "
+            goes_on = names and text[names[-1][1] : word.start()] == " "
             names.append((names.pop()[0] if goes_on else word.start(), word.end()))
-        if word.start() >= longest:
-            break
-    return [(end, start, at - start) for at, end in names if at > start and end <= longest and document[at:end] not in document[:start]]
+    return tuple((end, start, at - start) for at, end in names if at > start and end <= longest and text[at:end] not in text[:start])
 
 
 class CharCorruptionDataset(Dataset):
@@ -148,16 +149,19 @@ class CharCorruptionDataset(Dataset):
 
     def draw(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """A random (length, start, span) for each of the documents (B,); each (B,)."""
+        begin, n_characters = self.text.spans(indices)
         masked = (0.25 - 0.5 * self.salient_share) / (1 - self.salient_share)  # by ordinary cuts
-        _, n_characters = self.text.spans(indices)
-        cuts = draw_cuts(n_characters, self.longest, self.length_draws, masked, generator)
+        cuts = torch.stack(draw_cuts(n_characters, self.longest, self.length_draws, masked, generator))  # (3, B)
         if self.salient_share:
             is_salient, which = torch.rand(2, len(indices), dtype=torch.float64, generator=generator)
+            chosen = {}
             for row in (is_salient < self.salient_share).nonzero()[:, 0].tolist():
-                if choices := salient_cuts(self.data[int(indices[row])], self.longest):
-                    for column, value in zip(cuts, choices[int(which[row] * len(choices))], strict=True):
-                        column[row] = value
-        return cuts
+                text = self.text.spell(int(begin[row]), min(int(n_characters[row]), self.longest + 2))
+                if choices := salient_cuts(text, self.longest):
+                    chosen[row] = choices[int(which[row] * len(choices))]
+            if chosen:
+                cuts[:, list(chosen)] = torch.tensor(list(chosen.values())).T
+        return cuts.unbind()
 
 
 class NameDataset(Dataset):
