@@ -118,9 +118,9 @@ class CharCorruptionDataset(Dataset):
         self.data = Documents(self.text)  # a last empty document, where the text ends with a newline, counts
 
     @classmethod
-    def from_file(cls, path: str | Path, *how: int | float) -> Self:
+    def from_file(cls, path: str | Path, block_size: int, *how: float) -> Self:
         """The same for a UTF-8 file, which is never held as one string. Raises UserError where it can't be used."""
-        return cls(encode_file(path), *how)
+        return cls(encode_file(path), block_size, *how)
 
     def __len__(self) -> int:
         return len(self.data)
