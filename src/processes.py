@@ -9,6 +9,7 @@ nor their order, and the sums by rounding only. Without torchrun there is one pr
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -47,6 +48,8 @@ def joined(device: str) -> Iterator[None]:
             raise UserError(f"{torch.cuda.device_count()} GPUs are too few: give torchrun no larger --nproc_per_node, or add --device cpu")
         torch.cuda.set_device(local_rank())
         backend = "cpu:gloo,cuda:nccl"
+    # an optimizer would import it later, and it would then keep the group's threads to the exit, where they may abort the process
+    import_module("torch._dynamo")
     store, its_rank, size = next(dist.rendezvous("env://"))
     # after a restart, the addresses of those who died would still be found under the old names
     store = dist.PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT')}", store)

@@ -119,10 +119,11 @@ def train(
             print(f"Going on after step {trainer.step}.")
         train_resumably(trainer, checkpoints)
         writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
-    if processes.rank() == 0:
-        save_params(model, args.writing_params_path)
-        write_card(args.writing_params_path, facts_of_run(args, recipe, corpus, trainer))
-        print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {trainer.seconds:.0f} s")
+    with processes.agreeing():  # none leaves before they are written
+        if processes.rank() == 0:
+            save_params(model, args.writing_params_path)
+            write_card(args.writing_params_path, facts_of_run(args, recipe, corpus, trainer))
+            print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {trainer.seconds:.0f} s")
 
 
 def facts_of_run(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset, trainer: Trainer) -> dict[str, Any]:

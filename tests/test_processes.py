@@ -97,6 +97,31 @@ def test_the_gradients_are_summed_over_the_processes(tmp_path, monkeypatch, n_ex
         torch.testing.assert_close(found, expected)
 
 
+THREADS = """
+from pathlib import Path
+import torch
+import processes
+
+def of_the_group():
+    return [task for task in Path("/proc/self/task").iterdir() if "gloo" in (task / "comm").read_text()]
+
+with processes.joined("cpu"):
+    torch.optim.AdamW([torch.zeros(1)])
+    assert processes.gathered(processes.rank()) == [0, 1] and of_the_group()
+assert not of_the_group()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads as Linux lists them")
+def test_no_thread_outlives_the_group(tmp_path, monkeypatch):
+    """One that did would abort the process at its exit, now and then."""
+    (tmp_path / "threads.py").write_text(THREADS, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "threads.py"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 def test_a_run_may_go_on_in_another_number_of_processes(beside):
     line = f"{PRETRAIN} --max_epochs 4 --writing_params_path {{0}}.params --tb_expt_name {{0}} --checkpoint_minutes 0"
     assert execute(line.format("four"))[0] == 0
