@@ -126,7 +126,7 @@ class CharCorruptionDataset(Dataset):
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        length, start, span = (int(column) for column in self.draw(torch.tensor([index])))
+        _, length, start, span, *_ = (int(column) for column in self.cuts(torch.tensor([index])))
         text = corrupt(self.data[index], length, start, span)
         block = self.encode_in_place(text.ljust(self.block_size - self.offset, PAD_CHAR))  # (block_size,)
         y = block[1:].clone()
@@ -144,24 +144,16 @@ class CharCorruptionDataset(Dataset):
 
     def cuts(self, indices: Tensor, generator: torch.Generator | None = None) -> Cuts:
         """Draw a cut for each of the documents (B,)."""
-        begin, _ = self.text.spans(indices)
-        return Cuts(begin, *self.draw(indices, generator), torch.zeros_like(begin), torch.full_like(begin, self.offset))
-
-    def draw(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """A random (length, start, span) for each of the documents (B,); each (B,)."""
         begin, n_characters = self.text.spans(indices)
         masked = (0.25 - 0.5 * self.salient_share) / (1 - self.salient_share)  # by ordinary cuts
         cuts = torch.stack(draw_cuts(n_characters, self.longest, self.length_draws, masked, generator))  # (3, B)
         if self.salient_share:
             is_salient, which = torch.rand(2, len(indices), dtype=torch.float64, generator=generator)
-            chosen = {}
             for row in (is_salient < self.salient_share).nonzero()[:, 0].tolist():
                 text = self.text.spell(int(begin[row]), min(int(n_characters[row]), self.longest + 2))
                 if choices := salient_cuts(text, self.longest):
-                    chosen[row] = choices[int(which[row] * len(choices))]
-            if chosen:
-                cuts[:, list(chosen)] = torch.tensor(list(chosen.values())).T
-        return cuts.unbind()
+                    cuts[:, row] = torch.tensor(choices[int(which[row] * len(choices))])
+        return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
 
 
 class NameDataset(Dataset):

@@ -69,7 +69,8 @@ def test_questions_come_out_as_the_dataset_has_them(whole):
 
 @pytest.mark.parametrize(("offset", "salient_share"), [(0, 0.0), (2, 0.0), (0, 0.4)])
 def test_free_cuts_are_distributed_as_the_dataset_s(offset, salient_share):
-    dataset = CharCorruptionDataset("ab. d Fg H\nklmnop\nqr", 12, 2, offset, salient_share)
+    first = "ab. d Fg H" if salient_share else "abcdefghij"
+    dataset = CharCorruptionDataset(f"{first}\nklmnop\nqr", 12, 2, offset, salient_share)
     epochs = 4000
     at_once, one_by_one = collections.Counter(), collections.Counter()
     for batch in make_batches(dataset, 3, epochs, seed=0, ignored=0, shapes=CPU_SHAPES, device=CPU).load(0, 0, False):
@@ -78,7 +79,7 @@ def test_free_cuts_are_distributed_as_the_dataset_s(offset, salient_share):
     for _ in range(epochs):
         examples = [dataset[index] for index in range(3)]
         one_by_one.update(spell_pair(dataset, x, y) for x, y in examples)
-    assert len(at_once) > 60 and at_once.keys() == one_by_one.keys()
+    assert len(at_once) > (60 if salient_share else 80) and at_once.keys() == one_by_one.keys()
     for string in at_once:  # two counts of the same mean n differ by sqrt(2 n) at one standard deviation
         assert abs(at_once[string] - one_by_one[string]) < 5 * (at_once[string] + one_by_one[string]) ** 0.5, string
 
@@ -230,14 +231,17 @@ def test_a_copy_gives_the_gradients_of_the_model(variant, packed, dtype, monkeyp
     with torch.no_grad():  # and the copy follows it all the same
         for parameter in model.parameters():
             parameter.mul_(1.1)
-    # a part of few targets: a CPU's sums of many bfloat16 lose some
-    part = split_batches("at once", Shapes(100, 16, packed=packed))[0].parts[-1]
+    # a part of few targets, and two threads: a CPU's sums of many bfloat16 lose some
+    part = split_batches("at once", Shapes(300, 64, packed=packed))[0].parts[-1]
     plain = Gradients(model)
     exact_loss = plain.compute([unpack(part)])
     exact = [parameter.grad.clone() for parameter in plain.parameters]
     found = [torch.full_like(parameter, torch.nan) for parameter in plain.parameters]
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     for _ in range(2):  # the second time begins anew
         loss = copy.compute(part, found)
+    torch.set_num_threads(n_threads)
     torch.testing.assert_close(loss, exact_loss, rtol=1e-5 if dtype == torch.float32 else 0.02, atol=0)
     assert_near(found, exact, 1e-4 if dtype == torch.float32 else 0.1)
 
