@@ -108,6 +108,8 @@ class CharCorruptionDataset(Dataset):
         self.longest = min(block_size * 7 // 8, block_size - 2 - offset)  # two sentinels must fit beside it
         if self.longest < 4:
             raise UserError(f"a block of {block_size} characters is too short for {offset + 4} of text and two sentinels")
+        if not 0 <= salient_share < 0.5:
+            raise UserError(f"salient_share is {salient_share}: it must be at least 0 and below a half, or more than a quarter is masked")
         self.text = encode_text(data) if isinstance(data, str) else data
         self.stoi = {character: index for index, character in enumerate(self.text.characters)}
         self.itos = dict(enumerate(self.text.characters))

@@ -150,6 +150,12 @@ def test_so_many_cuts_are_salient_and_a_quarter_is_masked_all_the_same():
     assert {take_apart(string)[2] for string in strings[1::2]} <= {"no title"[i:j] for i in range(8) for j in range(i + 1, 9)}
 
 
+@pytest.mark.parametrize("share", [-0.1, 0.5, 1.0])
+def test_a_share_of_salient_cuts_that_would_mask_more_than_a_quarter_is_refused(share):
+    with pytest.raises(UserError, match=f"salient_share is {share}"):
+        CharCorruptionDataset("Ann Lee. Ann was born in Ulm.", 128, salient_share=share)
+
+
 def test_104_short_lines_in_blocks_of_50():
     """The sizes at which the course's grader looks: 4 to 43 characters kept, varying, a quarter masked."""
     lines = [f"Person {i} of the {i * 7919 % 97}th town" + " by the sea" * (i % 4) for i in range(104)]
