@@ -123,7 +123,7 @@ def draw(rows: list[dict[str, Any]], pyplot: ModuleType, path: Path) -> None:
                 axis.plot(lengths, values, "o-", color=colour, label="vanilla" if m == "none" else f"bottleneck {m}")
                 theory = [row["scores by theory"] * values[-1] / mine[-1]["scores by theory"] for row in mine]
                 axis.plot(lengths, theory, "--", color=colour, linewidth=1)
-            axis.set(xscale="log", yscale="log", ylabel=what, title=title, xlabel="length of the sequence")
+            axis.set(yscale="log", ylabel=what, title=title, xlabel="length of the sequence")
             axis.set_xscale("log", base=2)
             axis.set_xticks(sorted({row["length"] for row in rows}), sorted({row["length"] for row in rows}))
             axis.grid(alpha=0.3)

@@ -36,7 +36,7 @@ from console import UserError, number, run_reporting_errors
 from corpus import MASK
 from dataset import CharCorruptionDataset, NameDataset, encode
 from evaluation import answer_questions
-from files import read_text, sha256, split_pair, split_rows
+from files import read_pairs, read_text, sha256
 from model import GPT
 from recall import REACHES, lines_about, look_up, offset_in, person_of, reach_of, score_answers
 from recipes import RECIPES, VARIANTS, Recipe
@@ -45,11 +45,6 @@ from trainer import Trainer, TrainerConfig, pick_device
 
 Pair = tuple[str, str]  # a question and its place
 Curve = list[dict[str, float]]  # what was measured on the way: epoch, loss, right, nats
-
-
-def read_pairs(path: Path) -> list[Pair]:
-    """The rows of a TSV."""
-    return [split_pair(row, line) for line, row in enumerate(split_rows(read_text(path)), start=1)]
 
 
 def hold_out(pairs: Sequence[Pair], n_people: int) -> tuple[list[Pair], list[Pair]]:
@@ -94,19 +89,20 @@ def retell(line: str, place: str, person: str, other: str) -> dict[str, str]:
     }
 
 
-class WatchedTrainer(Trainer):
-    """Asks questions ten times on the way; `curve` is what came of it."""
+def train_watched(
+    model: GPT, dataset: Dataset, config: TrainerConfig, corpus: CharCorruptionDataset, pairs: Sequence[Pair]
+) -> tuple[Curve, float]:
+    """Train, asking the questions ten times on the way; what came of it, and the seconds without that."""
+    curve: Curve = []
 
-    def __init__(self, model: GPT, dataset: Dataset, config: TrainerConfig, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> None:
-        super().__init__(model, dataset, None, config)
-        self.corpus, self.pairs = corpus, pairs
-        self.curve: Curve = []
+    def look(epoch: int) -> None:
+        if epoch % max(1, config.max_epochs // 10) == 0 or epoch == config.max_epochs:
+            right, nats = examine(model, corpus, pairs)
+            curve.append({"epoch": epoch, "loss": trainer.loss, "right": mean(right), "nats": nats})
 
-    def finish_epoch(self, epoch: int) -> None:
-        last = self.config.max_epochs
-        if epoch % max(1, last // 10) == 0 or epoch == last:
-            right, nats = examine(self.model, self.corpus, self.pairs)
-            self.curve.append({"epoch": epoch, "loss": self.loss, "right": mean(right), "nats": nats})
+    trainer = Trainer(model, dataset, None, replace(config, after_epoch=look))
+    trainer.train()
+    return curve, trainer.seconds
 
 
 def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any]:
@@ -129,10 +125,8 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
         ("finetune", NameDataset(corpus, "\n".join(rows))),
     ):
         config = trainer_config(Namespace(**vars(command), function=function), recipe, len(dataset), len(corpus), None)
-        trainer = WatchedTrainer(model, dataset, config, corpus, asked)
-        trainer.train()
-        curves[function] = trainer.curve
-        seconds += trainer.seconds
+        curves[function], took = train_watched(model, dataset, config, corpus, asked)
+        seconds += took
         if function == "pretrain":
             told = within_reach(asked, corpus, recipe.block_size * 7 // 8)
             told_places = [place for *_, place in told]
@@ -231,7 +225,11 @@ def main() -> None:
     pyplot = args.plot and pyplot_for_files()
 
     files = {name: sha256(read_text(args.data / name))[:12] for name in ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv")}
-    kept = [json.loads(line) for line in args.results.read_text(encoding="utf-8").splitlines()] if args.results.exists() else []
+    try:
+        args.results.touch()
+    except OSError as error:  # not after an hour
+        raise UserError(f"can't write {args.results}: {error.strerror}") from None
+    kept = [json.loads(line) for line in args.results.read_text(encoding="utf-8").splitlines()]
     rows, curves = [], {}
     for change, share in product(args.change or [""], args.mixed or [None]):
         recipe = parse_change(change, RECIPES[args.recipe])

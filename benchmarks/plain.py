@@ -51,7 +51,7 @@ def plain_cross_attention(self: CausalCrossAttention, x_kv: Tensor, x_q: Tensor)
     return self.join_heads(self.attn_drop(F.softmax(scores, dim=-1)) @ v)
 
 
-def make_plain(model: GPT) -> GPT:
+def make_plain(model: nn.Module) -> nn.Module:
     """The model with plain attention and dropout, in place; its parameters stay."""
 
     for module in model.modules():

@@ -1,6 +1,7 @@
 """What confidence is worth: how often answers of some confidence are right. `sure` holds probabilities, `right` what came of them."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 
@@ -33,16 +34,13 @@ def auroc(sure: Sequence[float], right: Sequence[bool]) -> float | None:
     n_wrong = len(ranked) - n_right
     if not n_right or not n_wrong:
         return None
-    won, below, first = 0.0, 0, 0
-    while first < len(ranked):
-        last = first
-        while last < len(ranked) and ranked[last][0] == ranked[first][0]:
-            last += 1
-        tied_right = sum(is_right for _, is_right in ranked[first:last])
-        tied_wrong = last - first - tied_right
+    won, below = 0.0, 0
+    for _, tied in groupby(ranked, key=lambda pair: pair[0]):
+        outcomes = [is_right for _, is_right in tied]
+        tied_right = sum(outcomes)
+        tied_wrong = len(outcomes) - tied_right
         won += tied_right * (below + tied_wrong / 2)
         below += tied_wrong
-        first = last
     return won / (n_right * n_wrong)
 
 

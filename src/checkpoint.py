@@ -55,7 +55,7 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     """The model that a file of parameters holds, whatever its variant and size. Raises UserError as `load_params` does."""
     state, card = read_state(Path(path), 2 * SPARE), read_card(path)
     found = describe(state)
-    n_head = card.get("recipe", {}).get("n_head", GPTConfig.n_head)
+    n_head = card.get("recipe", {}).get("n_head", max(1, (found["width"] or 0) // 32))  # so many in a head of all recipes
     sizes = [found[what] for what in ("vocabulary size", "block size", "blocks", "width")]
     if found["variant"] not in VARIANTS or not all(sizes) or found["block size"] > LONGEST_BLOCK or found["width"] % n_head:
         raise UserError(f"{path} holds no model of this project's kind")

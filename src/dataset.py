@@ -94,8 +94,8 @@ class CharCorruptionDataset(Dataset):
     """Item i is document i of a text, a line each, corrupted anew at every look (torch's default generator draws).
 
     The text is a string or already encoded. With more `length_draws`, more of a document is kept; with an `offset`, it
-    stands so many positions later, behind padding. `salient_share` of the cuts are one of `salient_cuts`, for documents
-    that have any: half of what these keep is masked, more or less, and so much less by the others that it is a quarter
+    stands so many positions later, behind padding. `salient_share` of the cuts are one of `salient_cuts`, or, where there
+    are none, such that mask as much: half of what they keep, more or less. The others mask so much less that it is a quarter
     of all. The trainer does not look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
 
@@ -128,6 +128,7 @@ class CharCorruptionDataset(Dataset):
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        index = range(len(self))[index]  # or IndexError
         _, length, start, span, *_ = (int(column) for column in self.cuts(torch.tensor([index])))
         text = corrupt(self.data[index], length, start, span)
         block = self.encode_in_place(text.ljust(self.block_size - self.offset, PAD_CHAR))  # (block_size,)
@@ -153,8 +154,11 @@ class CharCorruptionDataset(Dataset):
             is_salient, which = torch.rand(2, len(indices), dtype=torch.float64, generator=generator)
             for row in (is_salient < self.salient_share).nonzero()[:, 0].tolist():
                 text = self.text.spell(int(begin[row]), min(int(n_characters[row]), self.longest + 2))
-                if choices := salient_cuts(text, self.longest):
+                choices = salient_cuts(text, self.longest)
+                if choices:
                     cuts[:, row] = torch.tensor(choices[int(which[row] * len(choices))])
+                else:
+                    cuts[:, row] = torch.cat(draw_cuts(n_characters[row : row + 1], self.longest, self.length_draws, 0.5, generator))
         return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
 
 

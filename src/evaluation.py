@@ -41,13 +41,14 @@ class Table(NamedTuple):
 
 def prepare_evaluation(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
     """Read the questions; to be called, to answer them."""
-    return partial(evaluate, args, recipe, model, corpus, read_table(args, model, corpus), read_taught(args.finetune_corpus_path))
+    table = read_table(args.eval_corpus_path, args, model, corpus)
+    return partial(evaluate, args, recipe, model, corpus, table, read_taught(args.finetune_corpus_path))
 
 
-def read_table(args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Table:
+def read_table(path: str | Path, args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Table:
     """What there is to ask. Raises UserError where the model can't be."""
-    questions, places = read_questions(args.eval_corpus_path)
-    with blaming(args.eval_corpus_path):
+    questions, places = read_questions(path)
+    with blaming(path):
         questions = check_questions(questions, model, corpus, args.unknown)
     return Table(questions, places)
 
@@ -128,7 +129,7 @@ class Watcher:
         self.questions: list[str] = []
         self.places: list[str] | None = None
         if args.eval_corpus_path is not None:
-            self.questions, self.places = read_table(args, model, corpus)
+            self.questions, self.places = read_table(args.eval_corpus_path, args, model, corpus)
             self.name = f"accuracy/{Path(args.eval_corpus_path).stem}"
         self.beginnings = [document[:BEGINNING] for document in islice(filter(None, corpus.data), N_SAMPLES)]
 
@@ -152,40 +153,38 @@ class Watcher:
 
 
 def prepare_asking(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
-    """Look at the question; to be called, to ask it."""
+    """Look at the question, and at those whose answers tell what certainty is worth; to be called, to ask it."""
     (question,) = check_questions([args.question], model, corpus, args.unknown)
-    return partial(ask, args, model, corpus, question)
+    path, text = args.eval_corpus_path, Path(args.pretrain_corpus_path)
+    if path is None and text.name == "wiki.txt" and text.with_name("birth_dev.tsv").exists():  # of another text it would tell nothing
+        path = text.with_name("birth_dev.tsv")
+    table = None if path is None else read_table(path, args, model, corpus)
+    if table is not None and table.places is None:
+        raise UserError(f"{path} has no places: to judge its certainty by, it needs some")
+    return partial(ask, model, corpus, question, path, table)
 
 
-def ask(args: Namespace, model: GPT, corpus: CharCorruptionDataset, question: str) -> None:
-    """Print what the model says, how sure it is, and whether answers as sure as that are right."""
+def ask(model: GPT, corpus: CharCorruptionDataset, question: str, path: str | Path | None, table: Table | None) -> None:
+    """Print what the model says, how sure it is, and whether answers as sure as that are right: those of the table at `path`."""
     (record,) = make_records(model, corpus, [question], None, answer_questions(model, corpus, [question], silent=True))
     for said, score in [(record.prediction, record.log_probability), *record.runners_up]:
         print(f"{math.exp(score):7.1%}  {said.replace(chr(10), ' ')}")
-    print(verdict(record, *measure_certainty(args, model, corpus)))
+    print(verdict(record, path, None if table is None else measure_certainty(model, corpus, table)))
 
 
-def measure_certainty(args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> tuple[str, Threshold | None]:
-    """The certainty above which most answers are right: from the questions at --eval_corpus_path, or birth_dev.tsv beside the text."""
-    path = args.eval_corpus_path or Path(args.pretrain_corpus_path).with_name("birth_dev.tsv")
-    if args.eval_corpus_path is None and not Path(path).exists():
-        return str(path), None
-    questions, places = read_questions(path)
-    if places is None:
-        raise UserError(f"{path} has no places: to judge its certainty by, it needs some")
-    with blaming(path):
-        questions = check_questions(questions, model, corpus, args.unknown)
-    predictions = answer_questions(model, corpus, questions)
-    sure = [math.exp(score) for score, _, _ in score_predictions(model, corpus, questions, predictions, n_others=0)]
-    return str(path), fit_threshold(sure, list(map(str.__eq__, predictions, places)))
+def measure_certainty(model: GPT, corpus: CharCorruptionDataset, table: Table) -> Threshold | None:
+    """The certainty above which most answers to the table's questions are right."""
+    predictions = answer_questions(model, corpus, table.questions)
+    sure = [math.exp(score) for score, *_ in score_predictions(model, corpus, table.questions, predictions, n_others=0)]
+    return fit_threshold(sure, list(map(str.__eq__, predictions, table.places)))
 
 
-def verdict(record: Record, path: str, threshold: Threshold | None) -> str:
+def verdict(record: Record, path: str | Path | None, threshold: Threshold | None) -> str:
     """Whether an answer was probably recalled or invented, by what came of answers as sure to the questions at `path`."""
     if record.person_in_text is False:
         return f"Invented: the text never names {record.person}."
     if threshold is None:
-        return f"Recalled or invented? There is no {path} to tell by: give --eval_corpus_path a table with places."
+        return "Recalled or invented? There is no table to tell by: give --eval_corpus_path one with places."
     if record.confidence >= threshold.confidence:
         right = f"{threshold.given_right} of {threshold.given}"
         return f"Probably recalled: of the answers to {path} at least {threshold.confidence:.0%} sure, {right} are right."

@@ -60,13 +60,18 @@ def split_pair(row: str, line: int) -> tuple[str, str]:
     return question, places[0].strip()
 
 
+def read_pairs(path: str | Path) -> list[tuple[str, str]]:
+    """The questions of a TSV, each with its place."""
+    with blaming(path):
+        return [split_pair(row, line) for line, row in enumerate(split_rows(read_text(path)), start=1)]
+
+
 def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
     """The questions of a TSV and their places; None for these where no line has a tab."""
     rows = split_rows(read_text(path))
     if not any("\t" in row for row in rows):
         return rows, None
-    with blaming(path):
-        questions, places = zip(*(split_pair(row, line) for line, row in enumerate(rows, start=1)), strict=True)
+    questions, places = zip(*read_pairs(path), strict=True)
     return list(questions), list(places)
 
 
@@ -138,7 +143,7 @@ def write_card(path: str | Path, facts: dict[str, Any]) -> None:
     facts = facts | {"file_sha256": file_sha256(path)}
     facts |= {"card_sha256": sha256(json.dumps(facts))}
     with written_whole(card_path(path)) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def read_card(path: str | Path) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from html import escape
 from pathlib import Path
 
 from calibration import auroc, calibration_error, fit_threshold, reliability, risk_coverage
-from console import Parser, UserError, blaming, run_reporting_errors
-from files import read_text, split_pair, split_rows, written_whole
+from console import Parser, UserError, run_reporting_errors
+from files import read_pairs, written_whole
 from inventions import among_most_taught, inventions, most_frequent, what_they_follow
 from recall import REACHES, Record, person_of, read_records
 
@@ -334,11 +334,7 @@ def chart(told: str, drawn: str, across: str, up: str, number: int, name: str) -
 
 def read_taught(path: str | Path | None) -> list[tuple[str, str]]:
     """The people and places of a finetuning table; nothing without one."""
-    if path is None:
-        return []
-    with blaming(path):
-        pairs = [split_pair(row, line) for line, row in enumerate(split_rows(read_text(path)), start=1)]
-    return [(person_of(question) or question, place) for question, place in pairs]
+    return [(person_of(question) or question, place) for question, place in read_pairs(path)] if path is not None else []
 
 
 def write_page(path: str | Path, runs: Runs, taught: Taught) -> None:

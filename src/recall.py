@@ -137,7 +137,7 @@ class Mention(NamedTuple):
     reach: str | None  # one of REACHES; None without a place
 
 
-def look_up(questions: Sequence[str], places: Sequence[str] | None, documents: Iterable[str], shown: int) -> list[Mention]:
+def look_up(questions: Sequence[str], places: Sequence[str] | None, documents: Sequence[str], shown: int) -> list[Mention]:
     """What the documents, of which pretraining shows so many characters at most, say of each question and its place."""
     people = [person_of(question) for question in questions]
     lines, named = lines_about(filter(None, people), documents)
@@ -151,7 +151,7 @@ def look_up(questions: Sequence[str], places: Sequence[str] | None, documents: I
     return mentions
 
 
-def lines_about(people: Iterable[str], documents: Iterable[str]) -> tuple[dict[str, list[str]], set[str]]:
+def lines_about(people: Iterable[str], documents: Sequence[str]) -> tuple[dict[str, list[str]], set[str]]:
     """The documents that begin with a person's name and ". ", by person; and the people named anywhere."""
     wanted = set(people)
     longest = max(map(len, wanted), default=0)

@@ -38,7 +38,8 @@ def reproduce(edition: str, recipe: str, folder: Path) -> int:
         print(f"\n{'' if folder == Path() else folder}$ python {shlex.join(typed)}", flush=True)
         began = time.monotonic()
         if code := run([sys.executable, *typed], folder):
-            print(f"Stopped with exit code {code}. The same command goes on from here.")
+            when = "" if code in (130, 143) else ", once that is mended"
+            print(f"Stopped with exit code {code}. The same command goes on from here{when}.")
             return code
         took[command] = time.monotonic() - began
     print()

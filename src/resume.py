@@ -69,7 +69,8 @@ class Checkpoints:
             return None
         for name, ours in self.run.items():
             if (theirs := found["run"].get(name)) != ours:
-                raise UserError(f"{self.path} is of a run with {name} {theirs}, not {ours}: give the same, or leave --resume out")
+                cure = f"give the same, or leave --resume out, or delete it and {self.previous.name}"
+                raise UserError(f"{self.path} is of a run with {name} {theirs}, not {ours}: {cure}")
         return found["state"]
 
     def read(self) -> dict[str, Any] | None:

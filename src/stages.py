@@ -148,7 +148,6 @@ def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> 
         "variant": args.variant,
         "bottleneck_dim": args.bottleneck_dim if args.variant == "perceiver" else None,
         "seed": args.seed,
-        "plain": args.plain,
         "tb_expt_name": args.tb_expt_name,
         **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()},
         "the corpus's hash": corpus.text.sha256[:12],

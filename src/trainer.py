@@ -57,7 +57,7 @@ class TrainerConfig:
     num_workers: int = 0  # processes that prepare batches, where the dataset makes its examples one by one
     seed: int = 0
     device: str = "auto"
-    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; GPUs always do so
+    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can always do so
     plain: bool = False  # without threads, CUDA graphs and bfloat16
     writer: "Curves | SummaryWriter | None" = None  # gets train/loss, train/lr, train/grad_norm and train/examples_per_s
     after_epoch: Callable[[int], None] | None = None  # is told how many epochs are done
@@ -74,7 +74,7 @@ def learning_rate(tokens: int, config: TrainerConfig) -> float:
     if tokens < config.warmup_tokens:
         return config.learning_rate * tokens / config.warmup_tokens
     peak_end = max(config.warmup_tokens, config.flat_tokens)
-    progress = max(0.0, (tokens - peak_end) / (config.final_tokens - peak_end))
+    progress = max(0.0, tokens - peak_end) / max(1.0, config.final_tokens - peak_end)
     return config.learning_rate * max(config.lr_floor, 0.5 * (1 + math.cos(math.pi * progress)))
 
 

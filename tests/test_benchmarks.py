@@ -174,6 +174,15 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
     assert all(text in curves for text in ("nats per answer", "pretrain_epochs=2,muon_lr=None, 0% mixed in"))
 
 
+def test_knowledge_says_before_it_begins_that_results_cant_be_kept(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        sys, "argv", ["knowledge.py", "--data", str(world), "--held_out", "7", "--results", str(tmp_path / "none" / "kept.jsonl")]
+    )
+    monkeypatch.setattr(knowledge, "run", None)
+    with pytest.raises(UserError, match=r"can't write .*kept\.jsonl"):
+        knowledge.main()
+
+
 def test_knowledge_draws_the_mean_of_seeds_by_epoch(monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(knowledge, "save_figure", lambda figure, path: seen.append(figure))

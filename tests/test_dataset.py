@@ -150,6 +150,15 @@ def test_so_many_cuts_are_salient_and_a_quarter_is_masked_all_the_same():
     assert {take_apart(string)[2] for string in strings[1::2]} <= {"no title"[i:j] for i in range(8) for j in range(i + 1, 9)}
 
 
+def test_a_quarter_is_masked_of_texts_without_names_too():
+    line = "a line of nothing but common words, and no title. " * 4
+    corpus = CharCorruptionDataset(f"{line}\n{line[:60]}", 128, length_draws=4, salient_share=0.4)
+    cuts = corpus.cuts(torch.tensor([0, 1]).repeat(8000), torch.Generator().manual_seed(0))
+    assert ((cuts.span >= 1) & (cuts.start >= 0) & (cuts.start + cuts.span <= cuts.length)).all()
+    for document in (0, 1):
+        assert (cuts.span[document::2] / cuts.length[document::2]).mean().item() == pytest.approx(0.25, abs=0.01)
+
+
 @pytest.mark.parametrize("share", [-0.1, 0.5, 1.0])
 def test_a_share_of_salient_cuts_that_would_mask_more_than_a_quarter_is_refused(share):
     with pytest.raises(UserError, match=f"salient_share is {share}"):
@@ -242,6 +251,16 @@ def test_the_longest_row_that_fits_and_one_more():
 def test_bad_rows_are_named_by_line(rows, message):
     with pytest.raises(UserError, match=message):
         NameDataset(CORPUS, rows)
+
+
+def test_items_are_counted_from_the_end_too():
+    dataset = CharCorruptionDataset("first line\nsecond line\nthird\n", 32)
+    for index in range(-4, 0):
+        prefix, suffix, masked = take_apart(spell(dataset, dataset[index][0]))
+        assert dataset.data[index].startswith(prefix + masked + suffix) and (prefix + masked + suffix or index == -1)
+    for index in (4, -5):
+        with pytest.raises(IndexError):
+            dataset[index]
 
 
 def test_items_end_where_the_dataset_does():

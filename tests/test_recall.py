@@ -301,9 +301,18 @@ def test_ask_and_details_from_the_command_line(folder, variant):
     assert f"  {records[0].prediction}\n" in out
     code, out, _ = execute_words([*asking, "Where was Nobody Atall born?"])
     assert code == 0 and "Invented: the text never names Nobody Atall." in out
+    code, out, errors = execute_words([*asking, question, "--eval_corpus_path", "none.tsv"])
+    assert code == 2 and "can't read none.tsv" in errors and "%" not in out  # before it answers
+    code, out, errors = execute_words([*asking, question, "--eval_corpus_path", "birth_test_inputs.tsv"])
+    assert code == 2 and "birth_test_inputs.tsv has no places" in errors and "%" not in out
+    Path("mine.txt").write_bytes(Path("wiki.txt").read_bytes())  # whose questions birth_dev.tsv need not be
+    of_mine = [word.replace("wiki.txt", "mine.txt") for word in asking]
+    code, out, _ = execute_words([*of_mine, question])
+    assert code == 0 and "There is no table to tell by" in out
+    assert "birth_dev.tsv, 0 of " in execute_words([*of_mine, question, "--eval_corpus_path", "birth_dev.tsv"])[1]
     Path("birth_dev.tsv").unlink()
     code, out, _ = execute_words([*asking, question])
-    assert code == 0 and "There is no birth_dev.tsv to tell by" in out
+    assert code == 0 and "There is no table to tell by" in out
     code, _, errors = execute_words(asking)
     assert code == 2 and errors == "run.py: error: ask needs a question, in quotes\n"
 

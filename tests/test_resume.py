@@ -108,7 +108,9 @@ def test_of_a_damaged_one_the_one_before_is_used_and_stays(tmp_path, damage, cap
 
 def test_another_run_is_refused_by_name(tmp_path):
     saved(tmp_path, 1, run={"seed": 0, "the corpus's hash": "ab"})
-    with pytest.raises(UserError, match="is of a run with seed 0, not 1: give the same, or leave --resume out"):
+    with pytest.raises(
+        UserError, match=r"is of a run with seed 0, not 1: give the same, or leave --resume out, or delete it and x\.params"
+    ):
         saved(tmp_path, run={"seed": 1, "the corpus's hash": "ab"}).load()
     with pytest.raises(UserError, match="a run with the corpus's hash ab, not cd"):
         saved(tmp_path, run={"seed": 0, "the corpus's hash": "cd"}).load()

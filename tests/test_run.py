@@ -14,9 +14,11 @@ import torch
 
 import run
 import stages
+from checkpoint import load_model, save_params
 from console import run_reporting_errors
 from dataset import NameDataset
 from files import card_path
+from model import GPT, GPTConfig
 from recipes import RECIPES, choose_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -173,6 +175,25 @@ def test_evaluation_needs_no_card_and_writes_paths_relative_to_where_one_stands(
     line = "evaluate vanilla ../wiki.txt --reading_params_path ../pre.params --eval_corpus_path ../birth_dev.tsv --outputs_path out"
     assert command(line, *QUICK)[0] == 0
     assert Path("out").exists() and Path("expt").is_dir()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipes_model_is_known_by_its_parameters_alone(tmp_path, recipe):
+    recipe = RECIPES[recipe]
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(9, 24, n_layer=1, n_head=recipe.n_head, n_embd=recipe.n_embd)).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)  # heads are to look at different places
+    save_params(model, tmp_path / "x.params")
+    idx = torch.randint(9, (2, 24))
+    torch.testing.assert_close(load_model(tmp_path / "x.params").eval()(idx)[0], model(idx)[0])
+
+
+def test_how_it_is_computed_may_change_where_a_run_goes_on(folder, command):
+    line = "pretrain vanilla wiki.txt --writing_params_path pre.params --finetune_corpus_path birth_places_train.tsv"
+    assert command(line, *QUICK)[0] == 0
+    code, out, errors = command(line, *QUICK, "--plain", "--resume")
+    assert code == 0 and "Going on after step " in out, errors
 
 
 def test_as_a_process_from_a_shell(folder):

@@ -208,4 +208,4 @@ def test_every_command_is_run_and_a_failure_stops_there(monkeypatch, capsys):
     assert reproduce.reproduce("synthesizer", "laptop", Path()) == 7
     pretraining = "pretrain vanilla wiki.txt --writing_params_path vanilla.pretrain.params --recipe laptop"
     assert ran[-1].endswith(f"{pretraining} --finetune_corpus_path birth_places_train.tsv --resume")
-    assert "The same command goes on from here" in capsys.readouterr().out
+    assert "Stopped with exit code 7. The same command goes on from here, once that is mended." in capsys.readouterr().out

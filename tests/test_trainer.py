@@ -66,6 +66,12 @@ def test_the_rate_may_stay_before_it_falls():
     assert learning_rate(2560, config) == pytest.approx(1.5e-3)
 
 
+@pytest.mark.parametrize("share", [1.0, 1.5])
+def test_the_rate_may_stay_to_the_end(share):
+    config = dataclasses.replace(HANDOUT, flat_tokens=HANDOUT.final_tokens * share, lr_floor=0.0)
+    assert {learning_rate(round(n * config.final_tokens / 8), config) for n in range(1, 9)} == {6e-3}
+
+
 def test_without_decay_the_rate_stays():
     assert learning_rate(10**9, TrainerConfig(learning_rate=1e-3)) == 1e-3
 

@@ -5,7 +5,7 @@ import torch
 
 import utils
 from console import UserError
-from files import read_text, written_whole
+from files import read_card, read_text, write_card, written_whole
 from helpers import VARIANTS, sharp_model
 from utils import derive_seed, evaluate_places, top_k_logits
 
@@ -45,6 +45,12 @@ def test_unreadable_files_are_named(tmp_path):
             read_text(tmp_path / name)
     with pytest.raises(UserError, match="can't read"):
         read_text(tmp_path)
+
+
+def test_a_card_may_name_paths_that_are_no_text(tmp_path):
+    (tmp_path / "x").touch()
+    write_card(tmp_path / "x", {"corpus": "caf\udce9/Zoë.txt"})  # as Python reads a name that is not UTF-8
+    assert read_card(tmp_path / "x")["corpus"] == "caf\udce9/Zoë.txt"
 
 
 def test_derived_seeds_are_stable_and_apart():
