@@ -152,13 +152,14 @@ class CharCorruptionDataset(Dataset):
         cuts = torch.stack(draw_cuts(n_characters, self.longest, self.length_draws, masked, generator))  # (3, B)
         if self.salient_share:
             is_salient, which = torch.rand(2, len(indices), dtype=torch.float64, generator=generator)
+            nameless = []
             for row in (is_salient < self.salient_share).nonzero()[:, 0].tolist():
                 text = self.text.spell(int(begin[row]), min(int(n_characters[row]), self.longest + 2))
-                choices = salient_cuts(text, self.longest)
-                if choices:
+                if choices := salient_cuts(text, self.longest):
                     cuts[:, row] = torch.tensor(choices[int(which[row] * len(choices))])
                 else:
-                    cuts[:, row] = torch.cat(draw_cuts(n_characters[row : row + 1], self.longest, self.length_draws, 0.5, generator))
+                    nameless.append(row)
+            cuts[:, nameless] = torch.stack(draw_cuts(n_characters[nameless], self.longest, self.length_draws, 0.5, generator))
         return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
 
 
