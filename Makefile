@@ -32,11 +32,11 @@ lint: .venv/development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-autograder: .venv/runtime
-	$(BIN)/python autograder/build.py $(if $(ANSWERS),--answers "$(ANSWERS)") $(if $(INDEX),--index "$(INDEX)")
+autograder:
+	$(PYTHON) autograder/build.py $(if $(ANSWERS),--answers "$(ANSWERS)") $(if $(INDEX),--index "$(INDEX)")
 
 .venv/runtime: requirements.txt
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv  # else it keeps another Python that was there before
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 

@@ -10,12 +10,10 @@ from files import read_questions
 
 def main() -> None:
     """Print it."""
-    from utils import evaluate_places  # brings PyTorch: without it, too, one line says what is wrong
-
-    questions, places = read_questions("birth_dev.tsv")
+    _, places = read_questions("birth_dev.tsv")
     if places is None:
         raise UserError("birth_dev.tsv has no places: a tab and a place belong after each question")
-    total, correct = evaluate_places("birth_dev.tsv", ["London"] * len(questions))
+    correct, total = float(places.count("London")), float(len(places))
     print(f"Correct: {correct} out of {total}: {100 * correct / total}%")
 
 

@@ -27,6 +27,7 @@ from sandbox import Ended, Sandbox
 from console import Parser, UserError, run_reporting_errors
 from files import read_questions, read_text, written_whole
 from handout import ASKED_FOR, DEV, PARTS, TEST, TEXT, VARIANTS
+from recipes import VARIANTS as MODELS
 
 MINUTES = 8.5  # for all of it; Gradescope gives ten
 ASKED_AGAIN = {"dev": 24, "test": 48}  # so many questions
@@ -161,6 +162,10 @@ class Grader:
 
     def grade_part(self, part: str, dev_key: str, test_key: str) -> None:
         """A pretrained model, on dev and on test."""
+        kind = self.described.get(PARTS[part][0], {}).get("variant", part)
+        if kind != part and kind in MODELS:  # what has other names may be told apart by its answers alone
+            self.report.fail([dev_key, test_key], f"{part}: {PARTS[part][0]} holds parameters of a {kind} model.")
+            return
         right, problem = self.believed(part)
         if problem:
             self.report.fail([dev_key, test_key], f"{part}: {problem}")

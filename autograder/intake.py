@@ -106,10 +106,9 @@ def check(files: list[Found]) -> None:
 
 
 def find_root(names: list[str]) -> str:
-    """The folder that all lies in, where it does, with a slash; what macOS adds does not count."""
-    tops = {name.split("/")[0] for name in names if "/" in name} - {"__MACOSX"}
-    loose = [name for name in names if "/" not in name and name != ".DS_Store"]
-    return f"{tops.pop()}/" if len(tops) == 1 and not loose and "src" not in tops else ""
+    """The folder that src lies in, the highest one, with a slash; what macOS adds does not count."""
+    roots = [name[: f"/{name}".find("/src/")] for name in names if "/src/" in f"/{name}" and not name.startswith("__MACOSX/")]
+    return min(roots, key=len, default="")
 
 
 def shown(name: str) -> str:

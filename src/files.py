@@ -82,6 +82,8 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     Raises UnwritableError.
     """
     path = Path(path)
+    if not path.name:
+        raise UnwritableError(f"can't write {path}: it is a folder")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.touch()

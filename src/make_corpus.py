@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TextIO
 
 import corpus_words as words
-from console import Parser, number, run_reporting_errors
+from console import Parser, UserError, number, run_reporting_errors
 from files import written_whole
+from handout import DEV, TEST, TEXT, TRAIN
 
 DEV_SHARE, TEST_SHARE = 500 / 2937, 437 / 2937  # of all people, as in the assignment
 REACH = 112  # characters of a line that pretraining shows, at most
@@ -223,14 +224,16 @@ def write_world(people: int, seed: int, out: Path, absent: float = 0.0, answers:
     """
     n_dev, n_test = round(people * DEV_SHARE), round(people * TEST_SHARE)
     n_train = people - n_dev - n_test
-    names = ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv", "birth_test_inputs.tsv")
+    paths = [out / name for name in (TEXT, TRAIN, DEV, TEST)]
+    if answers is not None and answers.resolve() in [path.resolve() for path in paths]:
+        raise UserError(f"{answers} is one of the world's four files: the answers need one of their own")
     with ExitStack() as stack:
 
         def opened(path: Path) -> TextIO:
             temporary = stack.enter_context(written_whole(path))
             return stack.enter_context(temporary.open("w", encoding="utf-8", newline="\n"))
 
-        wiki, train, dev, test = (opened(out / name) for name in names)
+        wiki, train, dev, test = (opened(path) for path in paths)
         gold = opened(answers) if answers else None
         for index in range(people):
             person = make_person(seed, index)

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import grade
 import pytest
+import sandbox
 import torch
-from checks import LOOKS, corruption_properties, expected_output, layer_difference, layer_tasks, random_lines
+from checks import LOOKS, corruption_properties, layer_difference, layer_tasks, random_lines
 from grade import Grader
 from intake import Refused, take_in
 from rubric import RUBRIC
@@ -64,6 +65,8 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     write_world(300, seed=5, out=folder, answers=folder / "gold.tsv")
     (folder / "gold.tsv").chmod(0o600)
+    (folder / "results.json").write_text("{}", encoding="utf-8")
+    (folder / "results.json").chmod(0o666)
     return folder
 
 
@@ -145,9 +148,17 @@ def test_a_right_submission_gets_all_points(grading, data, hides, variants):
         assert 50 <= report.leaderboard[f"{variant}, dev %"] < 52
 
 
-def test_in_a_folder_of_its_own_with_what_macos_adds(grading, data, hides):
-    files = {f"my work/{name}": content for name, content in written(data, "perceiver").items()}
-    assert not lost(grading(files | {"__MACOSX/my work/._src": b"", ".DS_Store": b""}), hides)
+@pytest.mark.parametrize("folder", ["my work/", "a/a/"])
+def test_in_a_folder_of_its_own_with_what_macos_adds_and_a_report_beside(grading, data, hides, folder):
+    files = {f"{folder}{name}": content for name, content in written(data, "perceiver").items()}
+    added = {
+        f"__MACOSX/{folder}._src": b"",
+        f"__MACOSX/{folder}src/._run.py": b"",
+        ".DS_Store": b"",
+        "report.pdf": b"",
+        "a/more/src/run.py": b"",
+    }
+    assert not lost(grading(files | added), hides)
 
 
 def test_as_gradescope_unpacks_it(grading, data, hides, tmp_path):
@@ -185,6 +196,12 @@ def forged(files, part="vanilla"):
     return files | {PARTS[part][0]: json.dumps(dict.fromkeys(known, "Atlantis")).encode()}
 
 
+def all_wrong(files):
+    """What a model without pretraining answers may be wrong, but not all of it."""
+    named = forged(files, "nopretrain")
+    return named | {name: b"Atlantis\n" * files[name].count(b"\n") for name in PARTS["nopretrain"][1:]}
+
+
 CARELESS = {
     "nothing in it": (lambda _: {"notes.txt": b""}, EVERYTHING, "Missing"),
     "parameters missing": (without("vanilla.finetune.params"), {"vanilla dev", "vanilla test"}, "Missing: vanilla.finetune.params"),
@@ -199,7 +216,8 @@ CARELESS = {
         {"vanilla dev", "vanilla test"},
         "vanilla:",
     ),
-    "answers that are all wrong": (lambda files: forged(files, "nopretrain"), {"nopretrain"}, ""),
+    "answers that are all wrong": (all_wrong, {"nopretrain"}, "0 of 51 dev places right"),
+    "another model without pretraining": (lambda files: forged(files, "nopretrain"), {"nopretrain"}, "otherwise than the file"),
 }
 
 # ---------------------------------------------------------------- hostile ones
@@ -224,7 +242,7 @@ for number in os.listdir("/proc"):
         seen += [open(word).read() for word in words if word.endswith("gold.tsv")]
     except OSError:
         pass
-for path in ["/autograder/source/answers.tsv", "../gold.tsv", os.environ.get("GOLD_OF_THE_TESTS", "-")]:
+for path in ["/autograder/source/answers.tsv", "../gold.tsv", "WHERE THEY ARE"]:
     try:
         seen.append(open(path).read())
     except OSError:
@@ -283,18 +301,22 @@ def test_what_a_submission_loses(grading, data, hides, monkeypatch, name):
 
     monkeypatch.setattr(grade, "SECONDS_TO_ANSWER", 4)
     monkeypatch.setattr(grade, "SECONDS_TO_PROBE", 4)
-    monkeypatch.setenv("GOLD_OF_THE_TESTS", str(data / "gold.tsv"))
+    monkeypatch.setattr(sandbox, "DISK", 50 * 10**6)
     change, expected, said = (CARELESS | HOSTILE)[name]
+    files = change(written(data, "perceiver"))
+    if name == "looks for the answers" and hides:
+        files = {path: content.replace(b"WHERE THEY ARE", str(data / "gold.tsv").encode()) for path, content in files.items()}
+        assert str(data / "gold.tsv").encode() in files["src/run.py"]
     before = {path: path.read_bytes() for path in data.iterdir()}
     began = time.monotonic()
-    report = grading(change(written(data, "perceiver")))
+    report = grading(files)
     assert lost(report, hides) == {key for key in expected if hides or not key.endswith("test")}, report.table()
     assert re.search(said, report.table()), report.table()
     assert report.score() == sum(points for key, points in ALL_POINTS.items() if key not in lost(report) and (hides or "test" not in key))
     assert time.monotonic() - began < 60
     assert {path: path.read_bytes() for path in data.iterdir()} == before
     ps = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False).stdout
-    assert "time.sleep(60)" not in ps and "src/run.py evaluate vanilla" not in ps
+    assert "time.sleep(60)" not in ps and "--outputs_path again.predictions" not in ps  # which nobody else types
     places = set(gold(data, "test").values()) - set(gold(data, "dev").values())
     assert not places & set(re.findall(r"\w+", report.table()))  # no output tells a place of the test
 
@@ -321,6 +343,14 @@ def test_of_two_variants_the_better_counts(grading, data, hides):
     files[dev] = b"Atlantis\n" * len(gold(data, "dev"))
     report = grading(files)
     assert lost(report, hides) == ({"variant test"} if hides else set())
+
+
+@pytest.mark.parametrize("kind", ["vanilla", "none known"])
+def test_a_vanilla_model_by_a_variants_name_gets_none_of_its_points(grading, data, hides, monkeypatch, kind):
+    monkeypatch.setattr(Grader, "describe_params", lambda self: {"perceiver.finetune.params": {"variant": kind, "bottleneck_dim": None}})
+    report = grading(written(data, "perceiver"))
+    assert lost(report, hides) == ({"variant test"} if hides and kind == "vanilla" else set())
+    assert ("perceiver.finetune.params holds parameters of a vanilla model" in report.table()) == (kind == "vanilla")
 
 
 def test_right_answers_that_are_not_the_models_do_not_count(grading, data, hides):
@@ -356,14 +386,17 @@ def test_a_submission_that_can_not_be_unpacked_is_refused_and_not_the_grader(tmp
             take_in(submission, tmp_path / "out")
 
 
-def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing():
+def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_path, monkeypatch):
     box = Sandbox(time.monotonic() + 60)
     doors = "import os, socket\n"
     for attempt in ("socket.socket()", "socket.socket(socket.AF_UNIX)", "os.memfd_create('x')", "os.setuid(12)", "os.listdir('/tmp')"):
         doors += f"try:\n    {attempt}\n    print('open:', {attempt!r})\nexcept OSError:\n    pass\n"
-    before = set(Path(tempfile.gettempdir()).glob("graded-*"))
+    (tmp_path / "boxes").mkdir()
+    for folder in (tmp_path / "boxes", tmp_path, *tmp_path.parents[:2]):  # as /tmp is
+        folder.chmod(folder.stat().st_mode | 0o711)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "boxes"))
     ended = box.run([sys.executable, "-c", doors + "os.makedirs('a/b'); os.chmod('a', 0); print('uid', os.getuid())"])
-    assert ended.problem is None and set(Path(tempfile.gettempdir()).glob("graded-*")) == before
+    assert ended.problem is None and not list((tmp_path / "boxes").iterdir())
     if not box.missing:
         assert ended.said == f"uid {box.user}"
     elif sys.platform == "linux" and box.keeps_secrets:
@@ -582,7 +615,6 @@ def test_the_equations_are_those_of_the_projects_layers(name):
     with torch.no_grad():
         output = layer(*(torch.tensor([x]) for x in task.inputs))[0].tolist()
     assert layer_difference(task, output) is None
-    assert torch.allclose(torch.tensor(expected_output(task)), torch.tensor(output), atol=1e-4)
     output[2][3] += 0.01
     assert "off" in layer_difference(task, output)
     assert "shape" in layer_difference(task, output[:-1])

@@ -109,7 +109,7 @@ def test_a_larger_world_takes_no_more_memory(tmp_path):
     assert peak(3000) < peak(100) + 400_000  # its text alone has more; some of this may be another thread's
 
 
-@pytest.mark.parametrize("flag", ["--people 3", "--absent 1.5", "--out nowhere", "--out README.md"])
+@pytest.mark.parametrize("flag", ["--people 3", "--absent 1.5", "--out nowhere", "--out README.md", "--answers ./wiki.txt", "--answers ."])
 def test_mistakes_are_named_in_one_line(flag, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     Path("README.md").write_text("a file, no folder")

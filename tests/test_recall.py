@@ -68,6 +68,7 @@ def test_no_answer_is_longer_than_it_may_be_nor_than_the_block_nor_less_likely_t
     model, end = sharp_model(variant), 2
     prompts = [[3, 1, 4], [1, 5, 8, 8, 6], [7] * (model.get_block_size() - 2)]
     for prompt, found in zip(prompts, likeliest_answers(model, prompts, 6, end, 4, least=-9.0), strict=True):
+        assert found or len(prompt) > 5  # where the block leaves no room, there may be none
         assert all(len(said) <= 6 and len(prompt) + len(said) <= model.get_block_size() and score > -9 for said, score in found)
         assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
 
@@ -296,24 +297,24 @@ def test_ask_and_details_from_the_command_line(folder, variant):
     assert "What it knows" in Path("r.html").read_text(encoding="utf-8")
     question = Path("birth_dev.tsv").read_text(encoding="utf-8").split("\t")[0]
     asking = f"ask {params} --reading_params_path p".split()
-    code, out, errors = execute_words([*asking, question])
+    code, out, errors = execute([*asking, question])
     assert code == 0 and "Probably invented: of its answers to birth_dev.tsv, 0 of " in out, errors
     assert f"  {records[0].prediction}\n" in out
-    code, out, _ = execute_words([*asking, "Where was Nobody Atall born?"])
+    code, out, _ = execute([*asking, "Where was Nobody Atall born?"])
     assert code == 0 and "Invented: the text never names Nobody Atall." in out
-    code, out, errors = execute_words([*asking, question, "--eval_corpus_path", "none.tsv"])
+    code, out, errors = execute([*asking, question, "--eval_corpus_path", "none.tsv"])
     assert code == 2 and "can't read none.tsv" in errors and "%" not in out  # before it answers
-    code, out, errors = execute_words([*asking, question, "--eval_corpus_path", "birth_test_inputs.tsv"])
+    code, out, errors = execute([*asking, question, "--eval_corpus_path", "birth_test_inputs.tsv"])
     assert code == 2 and "birth_test_inputs.tsv has no places" in errors and "%" not in out
     Path("mine.txt").write_bytes(Path("wiki.txt").read_bytes())  # whose questions birth_dev.tsv need not be
     of_mine = [word.replace("wiki.txt", "mine.txt") for word in asking]
-    code, out, _ = execute_words([*of_mine, question])
+    code, out, _ = execute([*of_mine, question])
     assert code == 0 and "There is no table to tell by" in out
-    assert "birth_dev.tsv, 0 of " in execute_words([*of_mine, question, "--eval_corpus_path", "birth_dev.tsv"])[1]
+    assert "birth_dev.tsv, 0 of " in execute([*of_mine, question, "--eval_corpus_path", "birth_dev.tsv"])[1]
     Path("birth_dev.tsv").unlink()
-    code, out, _ = execute_words([*asking, question])
+    code, out, _ = execute([*asking, question])
     assert code == 0 and "There is no table to tell by" in out
-    code, _, errors = execute_words(asking)
+    code, _, errors = execute(asking)
     assert code == 2 and errors == "run.py: error: ask needs a question, in quotes\n"
 
 
@@ -344,14 +345,3 @@ def test_tensorboard_shows_accuracy_samples_and_the_run_among_others(folder):
         assert set(run.Tags()["scalars"]) == results
         content = run.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
         assert b"pretrain_epochs" in content and b"vanilla" in content
-
-
-def execute_words(words):
-    """run.py with these arguments, which may hold spaces."""
-    import subprocess
-    import sys
-
-    from helpers import RUN
-
-    done = subprocess.run([sys.executable, RUN, *words], capture_output=True, text=True, check=False, encoding="utf-8")
-    return done.returncode, done.stdout, done.stderr
