@@ -40,7 +40,6 @@ class Recipe:
     # the schedule, for both
     warmup_tokens: int = 512 * 20
     decay_epochs: int | None = 200  # of pretraining, in tokens, until the cosine's end; None: the run's own end
-    flat_share: float = 0.0  # of the way to the cosine's end, in pretraining, that the rate stays at its peak
     lr_floor: float = 0.1  # least share of the peak
 
     def finetuning(self, pretrained: bool) -> tuple[int, float]:
@@ -83,7 +82,6 @@ QUICK = replace(
     pretrain_batch_size=16,
     finetune_batch_size=32,
     cpu_bf16=False,  # its matrices are too small to gain by it
-    flat_share=0.5,  # large steps for longer: it learns no more, and tells more of it
 )
 
 RECIPES = {"handout": Recipe(), "best": BEST, "laptop": LAPTOP, "quick": QUICK}

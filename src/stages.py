@@ -159,10 +159,10 @@ def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents
     """The recipe's numbers for this function, `n_examples` being the size of its dataset."""
     if args.function == "pretrain":
         epochs, batch_size, rate = recipe.pretrain_epochs, recipe.pretrain_batch_size, recipe.pretrain_lr
-        muon_lr, flat_share = recipe.muon_lr, recipe.flat_share
+        muon_lr = recipe.muon_lr
     else:
         epochs, rate = recipe.finetuning(pretrained=args.reading_params_path is not None)
-        batch_size, muon_lr, flat_share = recipe.finetune_batch_size, None, 0.0
+        batch_size, muon_lr = recipe.finetune_batch_size, None
     final_tokens = (epochs * n_examples if recipe.decay_epochs is None else recipe.decay_epochs * n_documents) * recipe.block_size
     return TrainerConfig(
         max_epochs=epochs,
@@ -174,7 +174,6 @@ def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents
         grad_norm_clip=recipe.grad_norm_clip,
         lr_decay=True,
         warmup_tokens=recipe.warmup_tokens,
-        flat_tokens=flat_share * final_tokens,
         final_tokens=final_tokens,
         lr_floor=recipe.lr_floor,
         seed=args.seed,

@@ -49,8 +49,7 @@ class TrainerConfig:
     weight_decay: float = 0.1  # of everything but biases
     grad_norm_clip: float = 1.0
     lr_decay: bool = False  # follow the schedule, or stay at the peak
-    warmup_tokens: float = 375e6  # where the linear rise ends
-    flat_tokens: float = 0.0  # where the cosine begins, if it is later
+    warmup_tokens: float = 375e6  # where the linear rise ends, and the cosine begins
     final_tokens: float = 260e9  # where the cosine reaches its end
     lr_floor: float = 0.1  # least share of the peak
     ckpt_path: str | Path | None = None  # write the parameters here after each epoch (the best, given a test set)
@@ -64,7 +63,7 @@ class TrainerConfig:
 
 
 def learning_rate(tokens: int, config: TrainerConfig) -> float:
-    """The rate of a step that follows `tokens` tokens: a linear rise, a flat part, then a cosine down to the floor.
+    """The rate of a step that follows `tokens` tokens: a linear rise, then a cosine down to the floor.
 
     As the assignment's trainer runs: it sets the rate after each step, so the first one runs at the peak; and the
     cosine is not stopped at its end, so the rate rises to the peak again by 2 * final_tokens, and falls again.
@@ -73,8 +72,7 @@ def learning_rate(tokens: int, config: TrainerConfig) -> float:
         return config.learning_rate
     if tokens < config.warmup_tokens:
         return config.learning_rate * tokens / config.warmup_tokens
-    peak_end = max(config.warmup_tokens, config.flat_tokens)
-    progress = max(0.0, tokens - peak_end) / max(1.0, config.final_tokens - peak_end)
+    progress = (tokens - config.warmup_tokens) / max(1.0, config.final_tokens - config.warmup_tokens)
     return config.learning_rate * max(config.lr_floor, 0.5 * (1 + math.cos(math.pi * progress)))
 
 

@@ -235,7 +235,7 @@ def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, b
     assert (config.max_epochs, config.batch_size, config.learning_rate) == (epochs, batch_size, rate)
     assert (config.betas, config.weight_decay, config.grad_norm_clip) == ((0.9, 0.95), 0.1, 1.0)
     assert (config.lr_decay, config.warmup_tokens, config.final_tokens, config.lr_floor) == (True, 10_240, 75_212_800, 0.1)
-    assert (config.muon_lr, config.flat_tokens, config.ckpt_path) == (None, 0.0, None)
+    assert (config.muon_lr, config.ckpt_path) == (None, None)
     corpus = stages.CharCorruptionDataset("a\nb", recipe.block_size, recipe.length_draws)
     model = stages.make_model(args, recipe, corpus)
     assert corpus.length_draws == 1 and corpus.block_size == 128
@@ -264,7 +264,7 @@ def test_what_was_pretrained_with_the_questions_is_finetuned_gently_and_what_was
     monkeypatch.setattr(sys, "argv", ["run.py", *line.split()])
     args = run.parse_arguments()
     config = stages.trainer_config(args, choose_recipe(args), n_examples=2000, n_documents=2938, writer=None)
-    assert (config.learning_rate, config.flat_tokens) == (rate, 0.0)
+    assert config.learning_rate == rate
 
 
 def test_the_best_recipe_has_the_handouts_model_and_no_more_examples():

@@ -58,18 +58,11 @@ def test_the_rate_rises_linearly_over_the_first_tokens_after_a_first_step_at_the
     assert learning_rate(16_256, HANDOUT) == pytest.approx(6e-3, rel=1e-3)
 
 
-def test_the_rate_may_stay_before_it_falls():
-    config = dataclasses.replace(HANDOUT, flat_tokens=HANDOUT.final_tokens / 2, lr_floor=0.0)
-    rates = [learning_rate(round(share * config.final_tokens), config) for share in (0.01, 0.3, 0.5, 0.625, 0.75, 0.875, 1.0)]
-    # the half of a cosine in the second half of the way
-    assert rates == pytest.approx([6e-3, 6e-3, 6e-3, 5.12132e-3, 3e-3, 0.87868e-3, 0.0], abs=1e-8)
-    assert learning_rate(2560, config) == pytest.approx(1.5e-3)
-
-
-@pytest.mark.parametrize("share", [1.0, 1.5])
-def test_the_rate_may_stay_to_the_end(share):
-    config = dataclasses.replace(HANDOUT, flat_tokens=HANDOUT.final_tokens * share, lr_floor=0.0)
-    assert {learning_rate(round(n * config.final_tokens / 8), config) for n in range(1, 9)} == {6e-3}
+def test_the_rate_falls_to_zero_where_it_may():
+    config = dataclasses.replace(HANDOUT, lr_floor=0.0)
+    way = config.final_tokens - config.warmup_tokens
+    rates = [learning_rate(round(config.warmup_tokens + share * way), config) for share in (0, 0.25, 0.5, 0.75, 1.0)]
+    assert rates == pytest.approx([6e-3, 5.12132e-3, 3e-3, 0.87868e-3, 0.0], abs=1e-8)  # 3e-3 (1 + cos(pi share))
 
 
 def test_without_decay_the_rate_stays():
