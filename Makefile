@@ -35,8 +35,9 @@ lint: .venv/development
 autograder:
 	$(PYTHON) autograder/build.py $(if $(ANSWERS),--answers "$(ANSWERS)") $(if $(INDEX),--index "$(INDEX)")
 
+# --clear: else it keeps the Python that it was made with before
 .venv/runtime: requirements.txt
-	$(PYTHON) -m venv --clear .venv  # else it keeps another Python that was there before
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
