@@ -33,11 +33,11 @@ lint: .venv/development
 	$(BIN)/ruff format --check .
 
 autograder:
-	$(PYTHON) autograder/build.py $(if $(ANSWERS),--answers "$(ANSWERS)") $(if $(INDEX),--index "$(INDEX)")
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) autograder/build.py $(if $(ANSWERS),--answers "$(ANSWERS)") $(if $(INDEX),--index "$(INDEX)")
 
-# --clear: else it keeps the Python that it was made with before
+# an environment that is there stays, unless its Python is too old, which it would keep without --clear
 .venv/runtime: requirements.txt
-	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null || $(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 

@@ -106,8 +106,8 @@ def check(files: list[Found]) -> None:
 
 
 def find_root(names: list[str]) -> str:
-    """The folder that src lies in, the highest one, with a slash; what macOS adds does not count."""
-    roots = [name[: f"/{name}".find("/src/")] for name in names if "/src/" in f"/{name}" and not name.startswith("__MACOSX/")]
+    """The folder that src lies in, with a slash; of several the highest."""
+    roots = sorted(name[: f"/{name}".find("/src/")] for name in names if "/src/" in f"/{name}")
     return min(roots, key=lambda root: root.count("/"), default="")
 
 

@@ -3,6 +3,7 @@
 import math
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -155,13 +156,22 @@ class Watcher:
 def prepare_asking(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
     """Look at the question, and at those whose answers tell what certainty is worth; to be called, to ask it."""
     (question,) = check_questions([args.question], model, corpus, args.unknown)
-    path, text = args.eval_corpus_path, Path(args.pretrain_corpus_path)
-    if path is None and text.name == "wiki.txt" and text.with_name("birth_dev.tsv").exists():  # of another text it would tell nothing
+    text, path, table = Path(args.pretrain_corpus_path), args.eval_corpus_path, None
+    if path is not None:
+        table = read_graded(path, args, model, corpus)
+    elif text.name == "wiki.txt":
         path = text.with_name("birth_dev.tsv")
-    table = None if path is None else read_table(path, args, model, corpus)
-    if table is not None and table.places is None:
-        raise UserError(f"{path} has no places: to judge its certainty by, it needs some")
+        with suppress(UserError):  # there is none, or it is another text's
+            table = read_graded(path, args, model, corpus)
     return partial(ask, model, corpus, question, path, table)
+
+
+def read_graded(path: str | Path, args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Table:
+    """The same as `read_table` where there are places. Raises UserError where there are none."""
+    table = read_table(path, args, model, corpus)
+    if table.places is None:
+        raise UserError(f"{path} has no places: to judge its certainty by, it needs some")
+    return table
 
 
 def ask(model: GPT, corpus: CharCorruptionDataset, question: str, path: str | Path | None, table: Table | None) -> None:

@@ -60,10 +60,15 @@ def split_pair(row: str, line: int) -> tuple[str, str]:
     return question, places[0].strip()
 
 
+def split_pairs(rows: list[str], path: str | Path) -> list[tuple[str, str]]:
+    """The same for all rows of the TSV at `path`."""
+    with blaming(path):
+        return [split_pair(row, line) for line, row in enumerate(rows, start=1)]
+
+
 def read_pairs(path: str | Path) -> list[tuple[str, str]]:
     """The questions of a TSV, each with its place."""
-    with blaming(path):
-        return [split_pair(row, line) for line, row in enumerate(split_rows(read_text(path)), start=1)]
+    return split_pairs(split_rows(read_text(path)), path)
 
 
 def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
@@ -71,7 +76,7 @@ def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
     rows = split_rows(read_text(path))
     if not any("\t" in row for row in rows):
         return rows, None
-    questions, places = zip(*read_pairs(path), strict=True)
+    questions, places = zip(*split_pairs(rows, path), strict=True)
     return list(questions), list(places)
 
 

@@ -10,8 +10,7 @@ PARTS = {  # what is handed in of each: parameters, and what they answer to the 
     "nopretrain": ("vanilla.model.params", "vanilla.nopretrain.dev.predictions", "vanilla.nopretrain.test.predictions"),
     **{v: (f"{v}.finetune.params", f"{v}.pretrain.dev.predictions", f"{v}.pretrain.test.predictions") for v in ("vanilla", *VARIANTS)},
 }
-# least shares of dev and of test right; for the synthesizer, the handout names the test's alone
-ASKED_FOR = {"vanilla": (0.10, 0.10), "perceiver": (0.06, 0.05), "synthesizer": (0.05, 0.05)}
+ASKED_FOR = {"vanilla": (0.10, 0.10), "perceiver": (0.06, 0.05), "synthesizer": (None, 0.05)}  # least shares of dev and test right
 
 
 def parts_of(edition: str) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ class Recipe:
     weight_decay: float = 0.1
     grad_norm_clip: float = 1.0
     # the precision, for both
-    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can always do so
+    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, always do so
     # the schedule, for both
     warmup_tokens: int = 512 * 20
     decay_epochs: int | None = 200  # of pretraining, in tokens, until the cosine's end; None: the run's own end

@@ -67,8 +67,9 @@ class Checkpoints:
         found = processes.from_first(found)
         if found is None:
             return None
-        for name, ours in self.run.items():
-            if (theirs := found["run"].get(name)) != ours:
+        for name in found["run"] | self.run:
+            theirs, ours = found["run"].get(name), self.run.get(name)
+            if theirs != ours and (theirs or ours):  # another version may not know what this one has switched off
                 cure = f"give the same, or leave --resume out, or delete it and {self.previous.name}"
                 raise UserError(f"{self.path} is of a run with {name} {theirs}, not {ours}: {cure}")
         return found["state"]

@@ -1,6 +1,6 @@
 """Collect what is handed in: assignment5.zip, of the code, the data and the outputs of one edition or both.
 
-    bash collect_submission.sh [--edition perceiver|synthesizer|all]
+    bash collect_submission.sh [--edition perceiver|synthesizer|all] [--folder FOLDER]
 
 Whatever a grader would stumble over is found first; then nothing is collected.
 """
@@ -26,9 +26,9 @@ ROUNDING = 1  # so many of them may be answered otherwise on another machine
 
 def main() -> int:
     """Check that all is there and belongs together, then zip it. The exit code is 1 where something is wrong."""
-    parser = Parser(prog="collect_submission.sh", description="Make assignment5.zip of what lies in this folder.")
+    parser = Parser(prog="collect_submission.sh", description="Make assignment5.zip of what lies in a folder.")
     parser.add_argument("--edition", choices=EDITIONS, help="whose outputs to hand in (default: found by what is there)")
-    parser.add_argument("--folder", type=Path, default=Path(), help="where data and outputs lie, and the zip goes (default: here)")
+    parser.add_argument("--folder", type=Path, default=ROOT, help="where data and outputs lie, and the zip goes (default: the project's)")
     args = parser.parse_args()
     edition = args.edition or find_edition(args.folder)
 
@@ -100,10 +100,11 @@ def answers_of(model: "GPT", corpus: "CharCorruptionDataset", questions: list[st
 
 def say(part: str, right: int, total: int) -> str:
     """How many are right, beside what the course asks for."""
-    asked = "the course asks for one" if part == "nopretrain" else f"the course asks for {ASKED_FOR[part][0]:.0%}"
+    of_dev, of_test = ASKED_FOR.get(part, (None, None))
+    asked = ["one"] if part == "nopretrain" else [f"{of_dev:.0%}"] if of_dev else []
     if part in EDITIONS:
-        asked += f", and {ASKED_FOR[part][1]:.0%} of the test, which nobody here can know"
-    return f"{right} of {total} right ({100 * right / total:.1f}%); {asked}"
+        asked.append(f"{of_test:.0%} of the test, which nobody here can know")
+    return f"{right} of {total} right ({100 * right / total:.1f}%); the course asks for {', and '.join(asked)}"
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ def data(tmp_path_factory):
     (folder / "gold.tsv").chmod(0o600)
     (folder / "results.json").write_text("{}", encoding="utf-8")
     (folder / "results.json").chmod(0o666)
+    for path in (folder, *folder.parents[:2]):  # as /tmp is: what keeps it from being written to is the sandbox
+        path.chmod(path.stat().st_mode | 0o711)
     return folder
 
 
@@ -156,7 +158,7 @@ def test_in_a_folder_of_its_own_with_what_macos_adds_and_a_report_beside(grading
         f"__MACOSX/{folder}src/._run.py": b"",
         ".DS_Store": b"",
         "report.pdf": b"",
-        "a/more/src/run.py": b"",
+        "a/more/still/src/run.py": b"",
     }
     assert not lost(grading(files | added), hides)
 
@@ -227,7 +229,7 @@ BOMB = b"\0" * (70 * 10**6)
 FAKE = "print('{\"score\": 33}'); print('33 of 33 points')"
 REWRITE = """
 import glob, os
-for path in ["/autograder/results/results.json", "../results.json", *glob.glob("/tmp/**/results.json", recursive=True)]:
+for path in ["/autograder/results/results.json", "../results.json", "WHERE THEY ARE", *glob.glob("/tmp/**/results.json", recursive=True)]:
     try:
         open(path, "w").write('{"score": 33}')
     except OSError:
@@ -304,17 +306,19 @@ def test_what_a_submission_loses(grading, data, hides, monkeypatch, name):
     monkeypatch.setattr(sandbox, "DISK", 50 * 10**6)
     change, expected, said = (CARELESS | HOSTILE)[name]
     files = change(written(data, "perceiver"))
-    if name == "looks for the answers" and hides:
-        files = {path: content.replace(b"WHERE THEY ARE", str(data / "gold.tsv").encode()) for path, content in files.items()}
-        assert str(data / "gold.tsv").encode() in files["src/run.py"]
-    before = {path: path.read_bytes() for path in data.iterdir()}
+    aimed_at = {"looks for the answers": "gold.tsv", "rewrites the results": "results.json"}.get(name)
+    if aimed_at and hides:
+        files = {path: content.replace(b"WHERE THEY ARE", str(data / aimed_at).encode()) for path, content in files.items()}
+        assert str(data / aimed_at).encode() in files["src/run.py"]
+    untouched = [path for path in data.iterdir() if hides or path.name != "results.json"]
+    before = {path: path.read_bytes() for path in untouched}
     began = time.monotonic()
     report = grading(files)
     assert lost(report, hides) == {key for key in expected if hides or not key.endswith("test")}, report.table()
     assert re.search(said, report.table()), report.table()
     assert report.score() == sum(points for key, points in ALL_POINTS.items() if key not in lost(report) and (hides or "test" not in key))
     assert time.monotonic() - began < 60
-    assert {path: path.read_bytes() for path in data.iterdir()} == before
+    assert {path: path.read_bytes() for path in untouched} == before
     ps = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False).stdout
     assert "time.sleep(60)" not in ps and "--outputs_path again.predictions" not in ps  # which nobody else types
     places = set(gold(data, "test").values()) - set(gold(data, "dev").values())

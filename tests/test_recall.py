@@ -311,6 +311,9 @@ def test_ask_and_details_from_the_command_line(folder, variant):
     code, out, _ = execute([*of_mine, question])
     assert code == 0 and "There is no table to tell by" in out
     assert "birth_dev.tsv, 0 of " in execute([*of_mine, question, "--eval_corpus_path", "birth_dev.tsv"])[1]
+    Path("birth_dev.tsv").write_text("Where was Ж born?\tLima\n", encoding="utf-8")  # it need not be this text's
+    code, out, _ = execute([*asking, question])
+    assert code == 0 and "There is no table to tell by" in out
     Path("birth_dev.tsv").unlink()
     code, out, _ = execute([*asking, question])
     assert code == 0 and "There is no table to tell by" in out

@@ -114,6 +114,10 @@ def test_another_run_is_refused_by_name(tmp_path):
         saved(tmp_path, run={"seed": 1, "the corpus's hash": "ab"}).load()
     with pytest.raises(UserError, match="a run with the corpus's hash ab, not cd"):
         saved(tmp_path, run={"seed": 0, "the corpus's hash": "cd"}).load()
+    saved(tmp_path, 1, run={"seed": 0, "warm": 0.5, "cold": 0.0})  # of a version that knew more
+    with pytest.raises(UserError, match=r"a run with warm 0\.5, not None"):
+        saved(tmp_path, run={"seed": 0}).load()
+    assert saved(tmp_path, run={"seed": 0, "warm": 0.5}).load() == {"step": 1}
 
 
 def test_a_checkpoint_is_due_after_its_minutes(tmp_path, monkeypatch):

@@ -108,7 +108,8 @@ def test_the_other_edition_and_both(project, outputs):
         shutil.copy(outputs / name, project)
     for name in PARTS["perceiver"][1:]:
         (project / name).unlink()
-    assert "the synthesizer edition" in collect(project).stdout
+    said = collect(project).stdout
+    assert "the synthesizer edition" in said and "; the course asks for 5% of the test, which nobody here can know\n" in said
     assert names_in(project) >= {*PARTS["synthesizer"]} | VANILLA
     done = collect(project, "--edition", "all")
     assert done.returncode == 1 and "Of the 15 files of the all edition" in done.stderr
@@ -160,7 +161,7 @@ def test_the_same_files_make_the_same_zip(project):
 def test_the_invented_corpus_is_announced(project, monkeypatch):
     assert "its people are invented" not in collect(project).stdout
     monkeypatch.chdir(project)
-    monkeypatch.setattr(sys, "argv", ["collect_submission.sh"])
+    monkeypatch.setattr(sys, "argv", ["collect_submission.sh", "--folder", "."])
     import files
     import submission
 
