@@ -25,6 +25,15 @@ GROUP = 16  # parts whose gradients are held in memory at a time
 RECORDINGS = 64  # at most; further shapes are not recorded
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for products of bfloat16; without them, these take longer than float32's, up to fifty times."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch can't tell
+    return device.type == "cpu" and bool(capabilities.get("avx512_bf16"))
+
+
 class Gradients:
     """The plain way, one part after the other and kernel by kernel."""
 
@@ -131,12 +140,6 @@ class ThreadedGradients(Gradients):
         with drawing_from(torch.Generator().manual_seed(seed)):
             loss = self.share_of_loss(part)
         return loss.detach(), torch.autograd.grad(loss, self.parameters, materialize_grads=True)
-
-
-def cpu_has_bf16() -> bool:
-    """Whether the CPU has instructions for products of bfloat16; without them, these are slower than float32's."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch can't tell
-    return bool(capabilities.get("avx512_bf16"))
 
 
 # ---------------------------------------------------------------- on a CUDA GPU
@@ -286,9 +289,9 @@ def make_gradients(model: nn.Module, plain: bool = False, cpu_bf16: bool = False
     if plain or not isinstance(model, GPT):
         return Gradients(model)
     if device.type == "cpu":
-        return ThreadedGradients(model, bf16=cpu_bf16 and cpu_has_bf16())
+        return ThreadedGradients(model, bf16=cpu_bf16 and has_bf16(device))
     if device.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)  # cuDNN's attention plans anew for each shape
         with torch.cuda.device(device):
-            return RecordedGradients(model, bf16=torch.cuda.is_bf16_supported(including_emulation=False))
+            return RecordedGradients(model, bf16=has_bf16(device))
     return Gradients(model)

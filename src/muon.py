@@ -6,6 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from acceleration import has_bf16
+
 
 class BatchedMuon(torch.optim.Muon):
     """torch.optim.Muon, which takes the matrices one by one (Jordan et al. 2024); here, the rate may be a tensor on their device.
@@ -33,9 +35,12 @@ class BatchedMuon(torch.optim.Muon):
 
 
 def orthogonalized(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """Each of the matrices (n, A, B) with singular values near 1, by Newton-Schulz iterations of the fifth degree, in bfloat16."""
+    """Each of the matrices (n, A, B) with singular values near 1, by Newton-Schulz iterations of the fifth degree.
+
+    In bfloat16, as in the original, where the device has instructions for it.
+    """
     a, b, c = coefficients
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if has_bf16(matrices.device) else matrices.float()
     tall = x.size(1) > x.size(2)
     if tall:
         x = x.mT

@@ -12,7 +12,7 @@ from console import UserError
 from dataset import CharCorruptionDataset, NameDataset
 from helpers import OneByOne
 from model import GPT, GPTConfig, variant_flags
-from muon import BatchedMuon
+from muon import BatchedMuon, orthogonalized
 from packing import PackedCopy
 from recipes import VARIANTS
 from trainer import Trainer, TrainerConfig, learning_rate, make_optimizers, pick_device
@@ -135,7 +135,8 @@ def test_the_optimizers_partition_the_parameters(variant, muon_lr):
         assert not matrices & {"tok_emb.weight", "head.weight", "pos_emb", "ln_f.weight", "down_block.C"}
 
 
-def test_muon_on_many_matrices_at_once_is_that_on_one_by_one():
+def test_muon_on_many_matrices_at_once_is_that_on_one_by_one(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)  # torch's is always in bfloat16
     shapes = [(16, 16), (32, 16), (16, 16), (16, 64), (32, 16)]
     torch.manual_seed(0)
     ours, theirs = (
@@ -152,6 +153,19 @@ def test_muon_on_many_matrices_at_once_is_that_on_one_by_one():
             optimizers[0].param_groups[0]["lr"], optimizers[1].param_groups[0]["lr"] = torch.tensor(0.01), 0.01
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=5e-5)  # here and there, bfloat16 rounds the other way
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (16, 40), (40, 16)])
+def test_where_bfloat16_is_slow_muon_computes_in_float32(shape, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
+    a, b, c = coefficients = 3.4445, -4.775, 2.0315  # Jordan et al. 2024: x becomes a x + b x^3 + c x^5, for each singular value
+    for ours, matrix in zip(orthogonalized(matrices, coefficients, steps=5, eps=1e-7), matrices.double(), strict=True):
+        left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+        values /= values.norm()
+        for _ in range(5):
+            values = a * values + b * values**3 + c * values**5
+        torch.testing.assert_close(ours.double(), left @ values.diag() @ right, rtol=0, atol=1e-4)
 
 
 def test_a_step_is_adamw_on_the_clipped_gradient():
