@@ -22,7 +22,7 @@ from torch import nn
 
 from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
-from acceleration import cpu_has_bf16
+from acceleration import has_bf16
 from batches import CutBatches, Shapes
 from console import number, run_reporting_errors
 from dataset import CharCorruptionDataset
@@ -132,7 +132,7 @@ def main() -> None:
         trainer.train()
 
     ways = {"this project": lambda: repeat(trainer), "plain twin": lambda: [twin.train() for _ in range(args.epochs)]}
-    if device.type == "cpu" and cpu_has_bf16():
+    if device.type == "cpu" and has_bf16(device):
         in_bf16 = Trainer(make_model(corpus, args.variant), corpus, None, replace(config, cpu_bf16=True))
         ways[BF16] = lambda: repeat(in_bf16)
     if args.variant == "vanilla" and all(map(importlib.util.find_spec, ("transformers", "accelerate"))):
