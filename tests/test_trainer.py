@@ -285,7 +285,7 @@ def test_devices():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-@pytest.mark.parametrize(("muon_lr", "tolerance"), [(None, 1e-3), (0.01, 0.1)])  # Muon's bfloat16 makes much of a last bit
+@pytest.mark.parametrize(("muon_lr", "tolerance"), [(None, 1e-3), (0.01, 0.1)])  # Muon makes much of a last bit
 def test_on_a_gpu_recorded_steps_are_those_of_the_kernels_one_by_one(muon_lr, tolerance, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)  # else, two roundings would be compared
     corpus = CharCorruptionDataset("\n".join(LINES), 48)
