@@ -292,6 +292,5 @@ def make_gradients(model: nn.Module, plain: bool = False, cpu_bf16: bool = False
         return ThreadedGradients(model, bf16=cpu_bf16 and has_bf16(device))
     if device.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)  # cuDNN's attention plans anew for each shape
-        with torch.cuda.device(device):
-            return RecordedGradients(model, bf16=has_bf16(device))
+        return RecordedGradients(model, bf16=has_bf16(device))
     return Gradients(model)
