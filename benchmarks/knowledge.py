@@ -28,13 +28,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import ConcatDataset, Dataset
+from torch.utils.data import Dataset
 
 from report import ROOT, finish, machine, parser_of, pyplot_for_files, save_figure
 
 from console import UserError, number, run_reporting_errors
 from corpus import MASK
-from dataset import CharCorruptionDataset, NameDataset, encode
+from dataset import CharCorruptionDataset, NameDataset, encode, mix
 from evaluation import answer_questions
 from files import read_pairs, read_text, sha256
 from model import GPT
@@ -112,7 +112,7 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
     trained, asked = (pairs, read_pairs(args.data / "birth_dev.tsv")) if args.dev else hold_out(pairs, args.held_out)
     rows = ["\t".join(pair) for pair in trained]
     mixed_in = rows[: len(rows) * mixed // 100]
-    texts = [corpus, *([NameDataset(corpus, "\n".join(mixed_in), whole=True)] if mixed_in else [])]
+    texts = mix(corpus, "\n".join(mixed_in)) if mixed_in else corpus
     torch.manual_seed(seed)
     command = Namespace(
         variant=args.variant, bottleneck_dim=args.bottleneck_dim, seed=seed, device=args.device, plain=False, reading_params_path="-"
@@ -121,7 +121,7 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
 
     seconds, curves = 0.0, {}
     for function, dataset in (
-        ("pretrain", ConcatDataset(texts)),
+        ("pretrain", texts),
         ("finetune", NameDataset(corpus, "\n".join(rows))),
     ):
         config = trainer_config(Namespace(**vars(command), function=function), recipe, len(dataset), len(corpus), None)

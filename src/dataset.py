@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset
 
 from console import Parser, UserError, blaming, run_reporting_errors
 from corpus import MASK_CHAR, PAD_CHAR, Documents, EncodedText, encode_file, encode_text
@@ -70,12 +70,13 @@ WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 
 @lru_cache(maxsize=1 << 14)  # a document comes again in each epoch
-def salient_cuts(document: str, longest: int) -> tuple[tuple[int, int, int], ...]:
+def salient_cuts(document: str, longest: int, asked_for: frozenset[str] = frozenset()) -> tuple[tuple[int, int, int], ...]:
     """All (length, start, span) for `corrupt` that leave the title and one proper name: "Ann Lee. ⁇Ulm⁇Born in ".
 
     The title ends with the first ". ". Proper names are the capitalised words that come later, those side by side as one;
-    they end within the first `longest` characters, and are no part of the title. They are salient spans (Guu et al. 2020,
-    2002.08909, section 3.4), here the only ones that are not masked. Nothing from character `longest` + 2 on matters.
+    they end within the first `longest` characters, and are no part of the title. Where some are `asked_for`, only these
+    count. They are salient spans (Guu et al. 2020, 2002.08909, section 3.4), here the only ones that are not masked.
+    Nothing from character `longest` + 2 on matters.
     """
     text = document[: longest + 2]  # the two more show whether a name that ends with the first of them goes on
     end_of_title = TITLE_END.search(text)
@@ -87,7 +88,9 @@ def salient_cuts(document: str, longest: int) -> tuple[tuple[int, int, int], ...
         if word[0][0].isupper():
             goes_on = names and text[names[-1][1] : word.start()] == " "
             names.append((names.pop()[0] if goes_on else word.start(), word.end()))
-    return tuple((end, start, at - start) for at, end in names if at > start and end <= longest and text[at:end] not in text[:start])
+    names = [(at, end) for at, end in names if at > start and end <= longest and text[at:end] not in text[:start]]
+    names = [(at, end) for at, end in names if text[at:end] in asked_for] or names
+    return tuple((end, start, at - start) for at, end in names)
 
 
 class CharCorruptionDataset(Dataset):
@@ -98,6 +101,8 @@ class CharCorruptionDataset(Dataset):
     are none, such that mask as much: half of what they keep, more or less. The others mask so much less that it is a quarter
     of all. The trainer does not look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
+
+    asked_for: frozenset[str] = frozenset()  # names that salient cuts keep rather than others: those that `mix` finds
 
     MASK_CHAR = MASK_CHAR
     PAD_CHAR = PAD_CHAR
@@ -155,7 +160,7 @@ class CharCorruptionDataset(Dataset):
             nameless = []
             for row in (is_salient < self.salient_share).nonzero()[:, 0].tolist():
                 text = self.text.spell(int(begin[row]), min(int(n_characters[row]), self.longest + 2))
-                if choices := salient_cuts(text, self.longest):
+                if choices := salient_cuts(text, self.longest, self.asked_for):
                     cuts[:, row] = torch.tensor(choices[int(which[row] * len(choices))])
                 else:
                     nameless.append(row)
@@ -179,6 +184,7 @@ class NameDataset(Dataset):
         self.block_size, self.vocab_size = pretraining_dataset.block_size, pretraining_dataset.vocab_size
         self.whole = whole
         self.data = split_rows(data)
+        self.places: set[str] = set()
         characters, asked, told = array("i"), [], []  # the text of all rows as codes; lengths of questions and of places
         for line, row in enumerate(self.data, start=1):
             question, place = split_pair(row, line)
@@ -188,6 +194,7 @@ class NameDataset(Dataset):
             characters.extend(self.stoi[character] for character in question + place)
             asked.append(len(question))
             told.append(len(place))
+            self.places.add(place)
         self.codes = torch.frombuffer(characters, dtype=torch.int32).to(pretraining_dataset.codes.dtype)
         start, length = torch.tensor(asked), torch.tensor(asked) + torch.tensor(told)
         # question MASK place MASK is the pair with nothing cut out at the question's end
@@ -209,6 +216,16 @@ class NameDataset(Dataset):
     def cuts(self, indices: Tensor, generator: torch.Generator | None = None) -> Cuts:
         """The questions (B,) as cuts; nothing is drawn."""
         return Cuts(*(column[indices] for column in self._cuts))
+
+
+def mix(corpus: CharCorruptionDataset, questions: str) -> ConcatDataset:
+    """A text and a TSV of questions, to be read together in pretraining. Raises UserError as NameDataset does.
+
+    The questions are texts like others, learnt whole. What answers one of them is what salient cuts of the text keep.
+    """
+    names = NameDataset(corpus, questions, whole=True)
+    corpus.asked_for = frozenset(names.places)
+    return ConcatDataset([corpus, names])
 
 
 def encode(text: str, stoi: dict[str, int]) -> Tensor:

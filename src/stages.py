@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import ConcatDataset, Dataset
+from torch.utils.data import Dataset
 
 import processes
 from checkpoint import load_params, save_params
 from console import UserError, blaming
 from curves import Curves, open_curves
-from dataset import CharCorruptionDataset, NameDataset
+from dataset import CharCorruptionDataset, NameDataset, mix
 from evaluation import Watcher, prepare_asking, prepare_evaluation
 from files import announce_if_bundled, file_sha256, read_text, sha256, write_card
 from model import GPT, GPTConfig, variant_flags
@@ -74,15 +74,13 @@ def make_model(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -
     return GPT(config)
 
 
-def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> ConcatDataset:
-    """The texts, or the questions with their answers, or both: in pretraining, questions are mixed in as texts like others."""
-    pretraining = args.function == "pretrain"
-    datasets: list[Dataset] = [corpus] if pretraining else []
-    if args.finetune_corpus_path is not None:
-        questions = read_text(args.finetune_corpus_path)
-        with blaming(args.finetune_corpus_path):
-            datasets.append(NameDataset(corpus, questions, whole=pretraining))
-    return ConcatDataset(datasets)
+def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> Dataset:
+    """The text or, in finetuning, the questions with their answers; in pretraining, these are mixed into the text, where given."""
+    if args.finetune_corpus_path is None:
+        return corpus
+    questions = read_text(args.finetune_corpus_path)
+    with blaming(args.finetune_corpus_path):
+        return mix(corpus, questions) if args.function == "pretrain" else NameDataset(corpus, questions)
 
 
 def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
@@ -97,7 +95,7 @@ def train(
     recipe: Recipe,
     model: GPT,
     corpus: CharCorruptionDataset,
-    dataset: ConcatDataset,
+    dataset: Dataset,
     watcher: Watcher,
 ) -> None:
     """Pretrain or finetune, and write the parameters with their card."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console import UserError
-from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts, salient_cuts
+from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts, mix, salient_cuts
 
 PAD, MASK = "□", "⁇"
 TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_categories=["Cs"]), max_size=150)
@@ -126,6 +126,20 @@ def test_a_salient_cut_leaves_the_title_and_one_proper_name():
     assert len(salient_cuts(line, at + len(" Count"))) == len(salient_cuts(line, at)) == 1  # and is not cut short
     for nothing in ("", "No title here", "Ann Lee. Ulm", "Ann Lee. a b c", "A. Lee", "Ann Lee. Ann Lee. Ann"):
         assert salient_cuts(nothing, 112) == ()
+
+
+def test_of_proper_names_those_that_answer_a_question_are_kept():
+    line = "Ann Lee. Ann was born in Ulm in May and went to New York."
+    corpus = CharCorruptionDataset(f"{line}\nBo Fox. Bo was born in York, New Jersey", 128, salient_share=0.4)
+    mixed = mix(corpus, "Ann was born in\tUlm\nBo was born in\tYork\nLee was born in\tMay")
+    assert len(mixed) == 5
+    cuts = corpus.cuts(torch.tensor([0, 1]).repeat(2000), torch.Generator().manual_seed(0))
+    strings = [corrupt(corpus.data[row % 2], *cut) for row, cut in enumerate(zip(*(c.tolist() for c in cuts[1:4]), strict=True))]
+    ulm, may = "Ann Lee. ⁇Ulm⁇Ann was born in ", "Ann Lee. ⁇May⁇Ann was born in Ulm in "
+    shares = collections.Counter(strings)
+    assert shares[ulm] / 2000 == pytest.approx(0.2, abs=0.04) and shares[may] / 2000 == pytest.approx(0.2, abs=0.04)
+    assert shares["Bo Fox. ⁇York⁇Bo was born in "] / 2000 == pytest.approx(0.4, abs=0.05)
+    assert salient_cuts(line, 112, frozenset(["New", "Rome"])) == salient_cuts(line, 112)  # where there are none, all
 
 
 @settings(deadline=None)

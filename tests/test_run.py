@@ -16,7 +16,7 @@ import run
 import stages
 from checkpoint import load_model, save_params
 from console import run_reporting_errors
-from dataset import NameDataset
+from dataset import CharCorruptionDataset, NameDataset
 from files import card_path
 from model import GPT, GPTConfig
 from recipes import RECIPES, choose_recipe
@@ -134,13 +134,15 @@ def test_a_recipe_made_for_mixed_questions_says_so_where_they_are_not_named(fold
     assert ("name them with --finetune_corpus_path" in out) == (recipe == "quick" and not flag)
 
 
-@pytest.mark.parametrize(("function", "whole"), [("pretrain", True), ("finetune", False)])
-def test_a_question_is_learnt_whole_in_pretraining_only(folder, command, monkeypatch, function, whole):
-    asked = []
-    monkeypatch.setattr(stages, "NameDataset", lambda *arguments, whole: asked.append(whole) or NameDataset(*arguments, whole=whole))
-    line = f"{function} vanilla wiki.txt --writing_params_path p --finetune_corpus_path birth_places_train.tsv"
-    assert command(line, *QUICK)[0] == 0
-    assert asked == [whole]
+def test_questions_are_learnt_whole_in_pretraining_only(folder):
+    def last_target(function: str) -> str:
+        corpus = CharCorruptionDataset.from_file("wiki.txt", 96)
+        _, y = stages.read_training_data(Namespace(function=function, finetune_corpus_path="birth_places_train.tsv"), corpus)[-1]
+        return "".join(corpus.itos[index] for index in y.tolist()).strip("□")
+
+    question, place = Path("birth_places_train.tsv").read_text(encoding="utf-8").splitlines()[-1].split("\t")
+    assert last_target("pretrain") == f"{question[1:]}⁇{place}⁇"
+    assert last_target("finetune") == f"⁇{place}⁇"
 
 
 def test_one_seed_repeats_a_run_to_the_bit_and_another_does_not(folder, command):
