@@ -5,11 +5,14 @@ import io
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
+
+PATIENCE = 10  # seconds for which the other processes wait for the first one's word
 
 
 class UserError(ValueError):
@@ -103,6 +106,8 @@ def first_one_speaks() -> Iterator[None]:
         try:
             yield
         except (UserError, Stopped) as end:
+            if isinstance(end, UserError):
+                time.sleep(PATIENCE)  # torchrun ends all as soon as one has ended: the first is to speak before
             raise SystemExit(end.exit_code) from None
 
 

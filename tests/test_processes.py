@@ -170,18 +170,26 @@ def test_a_mistake_is_said_once(beside, line, message):
     assert code != 0 and errors.count("run.py: error: ") == errors.count(message) == 1
 
 
-def test_what_goes_wrong_in_another_process_is_said_by_the_first(beside, tmp_path, monkeypatch):
-    """As on several machines, of which the second has another corpus."""
-    Path(tmp_path, "wiki.txt").write_text(Path("wiki.txt").read_text(encoding="utf-8") + "Ann.\n", encoding="utf-8")
-    source = str(RUN.parent)
-    script = f"""import os, runpy, sys
-if os.environ["RANK"] == "1":
-    os.chdir({str(tmp_path)!r})
-sys.path.insert(0, {source!r})
+def run_after(preamble, line, folder):
+    """Two processes of run.py, each of which runs the preamble before."""
+    script = f"""import os, runpy, sys, time
+{preamble}
+sys.path.insert(0, {str(RUN.parent)!r})
 runpy.run_path({str(RUN)!r}, run_name="__main__")
 """
-    Path(tmp_path, "elsewhere.py").write_text(script, encoding="utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", tmp_path / "elsewhere.py"]
+    Path(folder, "prepared.py").write_text(script, encoding="utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", folder / "prepared.py"]
+    return subprocess.run([*command, *line.split()], capture_output=True, text=True, check=False)
+
+
+def test_a_mistake_is_said_by_a_first_process_that_is_slower_than_the_others(beside, tmp_path):
+    result = run_after('time.sleep(3 * (os.environ["RANK"] == "0"))', "pretrain vanilla wiki.txt", tmp_path)
+    assert result.returncode != 0 and result.stderr.count("error: pretrain needs --writing_params_path") == 1
+
+
+def test_what_goes_wrong_in_another_process_is_said_by_the_first(beside, tmp_path):
+    """As on several machines, of which the second has another corpus."""
+    Path(tmp_path, "wiki.txt").write_text(Path("wiki.txt").read_text(encoding="utf-8") + "Ann.\n", encoding="utf-8")
     line = "pretrain vanilla wiki.txt --recipe quick --device cpu --writing_params_path p"
-    result = subprocess.run([*command, *line.split()], capture_output=True, text=True, check=False)
+    result = run_after(f'os.chdir({str(tmp_path)!r} if os.environ["RANK"] == "1" else ".")', line, tmp_path)
     assert result.returncode != 0 and "error: process 1: the flags or files differ from the first process's" in result.stderr
