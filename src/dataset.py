@@ -74,8 +74,8 @@ def salient_cuts(document: str, longest: int, asked_for: frozenset[str] = frozen
     """All (length, start, span) for `corrupt` that leave the title and one proper name: "Ann Lee. ⁇Ulm⁇Born in ".
 
     The title ends with the first ". ". Proper names are the capitalised words that come later, those side by side as one;
-    they end within the first `longest` characters, and are no part of the title. Where some are `asked_for`, only these
-    count. They are salient spans (Guu et al. 2020, 2002.08909, section 3.4), here the only ones that are not masked.
+    they end within the first `longest` characters, and are no part of the title. Where some are `asked_for`, only the first
+    of these counts. They are salient spans (Guu et al. 2020, 2002.08909, section 3.4), here the only ones that are not masked.
     Nothing from character `longest` + 2 on matters.
     """
     text = document[: longest + 2]  # the two more show whether a name that ends with the first of them goes on
@@ -89,7 +89,7 @@ def salient_cuts(document: str, longest: int, asked_for: frozenset[str] = frozen
             goes_on = names and text[names[-1][1] : word.start()] == " "
             names.append((names.pop()[0] if goes_on else word.start(), word.end()))
     names = [(at, end) for at, end in names if at > start and end <= longest and text[at:end] not in text[:start]]
-    names = [(at, end) for at, end in names if text[at:end] in asked_for] or names
+    names = [(at, end) for at, end in names if text[at:end] in asked_for][:1] or names
     return tuple((end, start, at - start) for at, end in names)
 
 
@@ -102,7 +102,7 @@ class CharCorruptionDataset(Dataset):
     of all. The trainer does not look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
 
-    asked_for: frozenset[str] = frozenset()  # names that salient cuts keep rather than others: those that `mix` finds
+    asked_for: frozenset[str] = frozenset()  # names of which salient cuts keep the first rather than others: those that `mix` finds
 
     MASK_CHAR = MASK_CHAR
     PAD_CHAR = PAD_CHAR
@@ -221,7 +221,7 @@ class NameDataset(Dataset):
 def mix(corpus: CharCorruptionDataset, questions: str) -> ConcatDataset:
     """A text and a TSV of questions, to be read together in pretraining. Raises UserError as NameDataset does.
 
-    The questions are texts like others, learnt whole. What answers one of them is what salient cuts of the text keep.
+    The questions are texts like others, learnt whole. Salient cuts of the text keep the first name that answers one of them.
     """
     names = NameDataset(corpus, questions, whole=True)
     corpus.asked_for = frozenset(names.places)

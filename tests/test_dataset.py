@@ -128,18 +128,19 @@ def test_a_salient_cut_leaves_the_title_and_one_proper_name():
         assert salient_cuts(nothing, 112) == ()
 
 
-def test_of_proper_names_those_that_answer_a_question_are_kept():
-    line = "Ann Lee. Ann was born in Ulm in May and went to New York."
-    corpus = CharCorruptionDataset(f"{line}\nBo Fox. Bo was born in York, New Jersey", 128, salient_share=0.4)
-    mixed = mix(corpus, "Ann was born in\tUlm\nBo was born in\tYork\nLee was born in\tMay")
+def test_of_proper_names_the_first_that_answers_a_question_is_kept():
+    line = "Ann Lee. In July Ann was born in Ulm, and in May went to Ulm again."
+    corpus = CharCorruptionDataset(f"{line}\nBo Fox. Bo was born in Bath, New Jersey", 128, salient_share=0.4)
+    mixed = mix(corpus, "Ann was born in\tUlm\nBo was born in\tJena\nLee was born in\tMay")
     assert len(mixed) == 5
     cuts = corpus.cuts(torch.tensor([0, 1]).repeat(2000), torch.Generator().manual_seed(0))
     strings = [corrupt(corpus.data[row % 2], *cut) for row, cut in enumerate(zip(*(c.tolist() for c in cuts[1:4]), strict=True))]
-    ulm, may = "Ann Lee. ⁇Ulm⁇Ann was born in ", "Ann Lee. ⁇May⁇Ann was born in Ulm in "
     shares = collections.Counter(strings)
-    assert shares[ulm] / 2000 == pytest.approx(0.2, abs=0.04) and shares[may] / 2000 == pytest.approx(0.2, abs=0.04)
-    assert shares["Bo Fox. ⁇York⁇Bo was born in "] / 2000 == pytest.approx(0.4, abs=0.05)
-    assert salient_cuts(line, 112, frozenset(["New", "Rome"])) == salient_cuts(line, 112)  # where there are none, all
+    assert shares["Ann Lee. ⁇Ulm⁇In July Ann was born in "] / 2000 == pytest.approx(0.4, abs=0.05)
+    for name in ("Bath⁇Bo was born in ", "New Jersey⁇Bo was born in Bath, "):  # where none is the answer to any, all
+        assert shares[f"Bo Fox. ⁇{name}"] / 2000 == pytest.approx(0.2, abs=0.04)
+    for other in ("July⁇In ", "May⁇In July Ann was born in Ulm, and in "):
+        assert f"Ann Lee. ⁇{other}" not in shares
 
 
 @settings(deadline=None)
