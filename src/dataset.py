@@ -98,8 +98,8 @@ class CharCorruptionDataset(Dataset):
 
     The text is a string or already encoded. With more `length_draws`, more of a document is kept; with an `offset`, it
     stands so many positions later, behind padding. `salient_share` of the cuts are one of `salient_cuts`, or, where there
-    are none, such that mask as much: half of what they keep, more or less. The others mask so much less that it is a quarter
-    of all. The trainer does not look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
+    are none, such that mask as much: half of what they keep, more or less. The others mask so much less that it is about a
+    quarter of all. The trainer does not look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
 
     asked_for: frozenset[str] = frozenset()  # names of which salient cuts keep the first rather than others: those that `mix` finds
