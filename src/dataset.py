@@ -9,7 +9,9 @@ Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 ent
 import re
 import sys
 from array import array
+from collections import Counter
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -70,13 +72,12 @@ WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 
 @lru_cache(maxsize=1 << 14)  # a document comes again in each epoch
-def salient_cuts(document: str, longest: int, asked_for: frozenset[str] = frozenset()) -> tuple[tuple[int, int, int], ...]:
+def salient_cuts(document: str, longest: int) -> tuple[tuple[int, int, int], ...]:
     """All (length, start, span) for `corrupt` that leave the title and one proper name: "Ann Lee. ⁇Ulm⁇Born in ".
 
     The title ends with the first ". ". Proper names are the capitalised words that come later, those side by side as one;
-    they end within the first `longest` characters, and are no part of the title. Where some are `asked_for`, only the first
-    of these counts. They are salient spans (Guu et al. 2020, 2002.08909, section 3.4), here the only ones that are not masked.
-    Nothing from character `longest` + 2 on matters.
+    they end within the first `longest` characters, and are no part of the title. They are salient spans (Guu et al. 2020,
+    2002.08909, section 3.4), here the only ones that are not masked. Nothing from character `longest` + 2 on matters.
     """
     text = document[: longest + 2]  # the two more show whether a name that ends with the first of them goes on
     end_of_title = TITLE_END.search(text)
@@ -89,23 +90,30 @@ def salient_cuts(document: str, longest: int, asked_for: frozenset[str] = frozen
             goes_on = names and text[names[-1][1] : word.start()] == " "
             names.append((names.pop()[0] if goes_on else word.start(), word.end()))
     names = [(at, end) for at, end in names if at > start and end <= longest and text[at:end] not in text[:start]]
-    names = [(at, end) for at, end in names if text[at:end] in asked_for][:1] or names
     return tuple((end, start, at - start) for at, end in names)
+
+
+def kept_name(document: str, cut: tuple[int, int, int]) -> str:
+    """The proper name that one of the document's `salient_cuts` leaves."""
+    length, start, span = cut
+    return document[start + span : length]
 
 
 class CharCorruptionDataset(Dataset):
     """Item i is document i of a text, a line each, corrupted anew at every look (torch's default generator draws).
 
     The text is a string or already encoded. With more `length_draws`, more of a document is kept; with an `offset`, it
-    stands so many positions later, behind padding. `salient_share` of the cuts are one of `salient_cuts`, or, where there
+    stands so many positions later, behind padding. `salient_share` of the cuts are one of `telling_cuts`, or, where there
     are none, such that mask as much: half of what they keep, more or less. The others mask so much less that it is about a
     quarter of all. The trainer does not look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
 
-    asked_for: frozenset[str] = frozenset()  # names of which salient cuts keep the first rather than others: those that `mix` finds
-
     MASK_CHAR = MASK_CHAR
     PAD_CHAR = PAD_CHAR
+
+    # known once `mix` has read questions: names that are the answer to some, and names in many documents that are to none
+    asked_for: frozenset[str] = frozenset()
+    common: frozenset[str] = frozenset()
 
     def __init__(
         self, data: str | EncodedText, block_size: int, length_draws: int = 1, offset: int = 0, salient_share: float = 0.0
@@ -160,12 +168,26 @@ class CharCorruptionDataset(Dataset):
             nameless = []
             for row in (is_salient < self.salient_share).nonzero()[:, 0].tolist():
                 text = self.text.spell(int(begin[row]), min(int(n_characters[row]), self.longest + 2))
-                if choices := salient_cuts(text, self.longest, self.asked_for):
+                if choices := self.telling_cuts(text):
                     cuts[:, row] = torch.tensor(choices[int(which[row] * len(choices))])
                 else:
                     nameless.append(row)
             cuts[:, nameless] = torch.stack(draw_cuts(n_characters[nameless], self.longest, self.length_draws, 0.5, generator))
         return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
+
+    def telling_cuts(self, document: str) -> list[tuple[int, int, int]]:
+        """Those of `salient_cuts` whose name may well be an answer: up to the first that is `asked_for`, without `common` ones.
+
+        A town comes before its country, and a birth before what follows it. Where nothing else is left, common ones will do.
+        """
+        cuts = []
+        for cut in salient_cuts(document, self.longest):
+            name = kept_name(document, cut)
+            if name not in self.common:
+                cuts.append(cut)
+            if name in self.asked_for:
+                break
+        return cuts or list(salient_cuts(document, self.longest))
 
 
 class NameDataset(Dataset):
@@ -221,10 +243,16 @@ class NameDataset(Dataset):
 def mix(corpus: CharCorruptionDataset, questions: str) -> ConcatDataset:
     """A text and a TSV of questions, to be read together in pretraining. Raises UserError as NameDataset does.
 
-    The questions are texts like others, learnt whole. Salient cuts of the text keep the first name that answers one of them.
+    The questions are texts like others, learnt whole. What they ask for tells which of the text's names salient cuts keep.
     """
     names = NameDataset(corpus, questions, whole=True)
     corpus.asked_for = frozenset(names.places)
+    found: Counter[str] = Counter()
+    for document in islice(corpus.data, 3000):  # a bound, for texts that are large
+        beginning = document[: corpus.longest + 2]
+        found.update({kept_name(beginning, cut) for cut in salient_cuts(beginning, corpus.longest)})
+    # a birth place of so many people would be the answer to some question
+    corpus.common = frozenset(name for name, documents in found.items() if documents > 5) - corpus.asked_for
     return ConcatDataset([corpus, names])
 
 

@@ -128,19 +128,45 @@ def test_a_salient_cut_leaves_the_title_and_one_proper_name():
         assert salient_cuts(nothing, 112) == ()
 
 
-def test_of_proper_names_the_first_that_answers_a_question_is_kept():
-    line = "Ann Lee. In July Ann was born in Ulm, and in May went to Ulm again."
-    corpus = CharCorruptionDataset(f"{line}\nBo Fox. Bo was born in Bath, New Jersey", 128, salient_share=0.4)
-    mixed = mix(corpus, "Ann was born in\tUlm\nBo was born in\tJena\nLee was born in\tMay")
-    assert len(mixed) == 5
-    cuts = corpus.cuts(torch.tensor([0, 1]).repeat(2000), torch.Generator().manual_seed(0))
-    strings = [corrupt(corpus.data[row % 2], *cut) for row, cut in enumerate(zip(*(c.tolist() for c in cuts[1:4]), strict=True))]
+def test_of_proper_names_those_that_may_be_answers_are_kept():
+    documents = [
+        "Ann Lee. Once in July she was born in Ulm, Baden, and in May went to Jena.",
+        "Bo Fox. Bo was born in Bath, New Jersey, in July, and in Ulm once.",  # none is the answer to a question
+        "Cy Roe. Cy was born in July.",  # nothing but what many have
+        "Di Moe. Di was born in Oslo or May.",  # which many have, and is an answer
+        *["Ed Poe. Ed left in July or May."] * 4,
+    ]
+    kept = [
+        ["Ulm⁇Once in July she was born in ", "Baden⁇Once in July she was born in Ulm, "],  # up to the first answer, without July
+        ["Bath⁇Bo was born in ", "New Jersey⁇Bo was born in Bath, ", "Ulm⁇Bo was born in Bath, New Jersey, in July, and in "],
+        ["July⁇Cy was born in "],
+        ["Oslo⁇Di was born in ", "May⁇Di was born in Oslo or "],
+    ]
+    corpus = CharCorruptionDataset("\n".join(documents), 128, salient_share=0.4)
+    mixed = mix(corpus, "Ann was born in\tJena\nLee was born in\tMay\nBo was born in\tBaden")
+    assert len(mixed) == 11
+    cuts = corpus.cuts(torch.arange(4).repeat(2000), torch.Generator().manual_seed(0))
+    strings = [corrupt(documents[row % 4], *cut) for row, cut in enumerate(zip(*(c.tolist() for c in cuts[1:4]), strict=True))]
     shares = collections.Counter(strings)
-    assert shares["Ann Lee. ⁇Ulm⁇In July Ann was born in "] / 2000 == pytest.approx(0.4, abs=0.05)
-    for name in ("Bath⁇Bo was born in ", "New Jersey⁇Bo was born in Bath, "):  # where none is the answer to any, all
-        assert shares[f"Bo Fox. ⁇{name}"] / 2000 == pytest.approx(0.2, abs=0.04)
-    for other in ("July⁇In ", "May⁇In July Ann was born in Ulm, and in "):
-        assert f"Ann Lee. ⁇{other}" not in shares
+    for document, names in zip(documents, kept, strict=False):
+        for name in names:
+            title, _ = document.split(". ", 1)
+            assert shares[f"{title}. ⁇{name}"] / 2000 == pytest.approx(0.4 / len(names), abs=0.05)
+    for other in (
+        "Ann Lee. ⁇July⁇Once in ",
+        "Ann Lee. ⁇May⁇Once in July she was born in Ulm, Baden, and in ",
+        "Ann Lee. ⁇Jena⁇Once in July she was born in Ulm, Baden, and in May went to ",
+        "Bo Fox. ⁇July⁇Bo was born in Bath, New Jersey, in ",
+    ):
+        assert other not in shares
+
+
+@pytest.mark.parametrize(("others", "names"), [(4, {"Bonn", "Ulm"}), (5, {"Ulm"})])
+def test_a_name_is_common_from_six_documents_on(others, names):
+    line = "Ann Lee. Ann left Bonn for Ulm."
+    corpus = CharCorruptionDataset("\n".join([line, *["Bo Fox. Bo left Bonn, and Bonn again."] * others]), 128, salient_share=0.4)
+    mix(corpus, "Bo left Bonn for\tUlm")
+    assert {line[start + span : length] for length, start, span in corpus.telling_cuts(line)} == names
 
 
 @settings(deadline=None)
