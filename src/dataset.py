@@ -111,7 +111,7 @@ class CharCorruptionDataset(Dataset):
     MASK_CHAR = MASK_CHAR
     PAD_CHAR = PAD_CHAR
 
-    # known once `mix` has read questions: names that are the answer to some, and names in many documents that are to none
+    # known once `mix` has read questions: names that answer some, and names in many documents that answer none
     asked_for: frozenset[str] = frozenset()
     common: frozenset[str] = frozenset()
 
