@@ -111,7 +111,7 @@ class CharCorruptionDataset(Dataset):
     MASK_CHAR = MASK_CHAR
     PAD_CHAR = PAD_CHAR
 
-    # known once `mix` has read questions: names that answer some, and names in many documents that answer none
+    # known once `mix` has read questions: names that answer some, and names that many documents hold
     asked_for: frozenset[str] = frozenset()
     common: frozenset[str] = frozenset()
 
@@ -176,18 +176,23 @@ class CharCorruptionDataset(Dataset):
         return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
 
     def telling_cuts(self, document: str) -> list[tuple[int, int, int]]:
-        """Those of `salient_cuts` whose name may well be an answer: up to the first that is `asked_for`, without `common` ones.
+        """Those of `salient_cuts` whose name may well be an answer: the first that is `asked_for`, and what leads up to it.
 
-        A town comes before its country, and a birth before what follows it. Where nothing else is left, common ones will do.
+        "Born in Ulm, Baden" names a town before what it lies in, and a birth before what follows it. Where no name is asked
+        for, all may be, but for `common` ones; those, too, where there are no others.
         """
-        cuts = []
-        for cut in salient_cuts(document, self.longest):
-            name = kept_name(document, cut)
-            if name not in self.common:
-                cuts.append(cut)
-            if name in self.asked_for:
+        cuts = salient_cuts(document, self.longest)
+        names = [kept_name(document, cut) for cut in cuts]
+        asked = next((index for index, name in enumerate(names) if name in self.asked_for), None)
+        if asked is None:
+            return [cut for cut, name in zip(cuts, names, strict=True) if name not in self.common] or list(cuts)
+        first = asked
+        while first > 0 and names[first - 1] not in self.common:
+            (end, _, _), (_, start, span) = cuts[first - 1 : first + 1]
+            if document[end : start + span] != ", ":
                 break
-        return cuts or list(salient_cuts(document, self.longest))
+            first -= 1
+        return list(cuts[first : asked + 1])
 
 
 class NameDataset(Dataset):
@@ -251,8 +256,8 @@ def mix(corpus: CharCorruptionDataset, questions: str) -> ConcatDataset:
     for document in islice(corpus.data, 3000):  # a bound, for texts that are large
         beginning = document[: corpus.longest + 2]
         found.update({kept_name(beginning, cut) for cut in salient_cuts(beginning, corpus.longest)})
-    # a birth place of so many people would be the answer to some question
-    corpus.common = frozenset(name for name, documents in found.items() if documents > 5) - corpus.asked_for
+    # those that are not asked for: a birth place of so many people would be
+    corpus.common = frozenset(name for name, documents in found.items() if documents > 5)
     return ConcatDataset([corpus, names])
 
 

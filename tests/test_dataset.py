@@ -129,41 +129,40 @@ def test_a_salient_cut_leaves_the_title_and_one_proper_name():
 
 
 def test_of_proper_names_those_that_may_be_answers_are_kept():
-    documents = [
-        "Ann Lee. Once in July she was born in Ulm, Baden, and in May went to Jena.",
-        "Bo Fox. Bo was born in Bath, New Jersey, in July, and in Ulm once.",  # none is the answer to a question
-        "Cy Roe. Cy was born in July.",  # nothing but what many have
-        "Di Moe. Di was born in Oslo or May.",  # which many have, and is an answer
-        *["Ed Poe. Ed left in July or May."] * 4,
-    ]
-    kept = [
-        ["Ulm⁇Once in July she was born in ", "Baden⁇Once in July she was born in Ulm, "],  # up to the first answer, without July
-        ["Bath⁇Bo was born in ", "New Jersey⁇Bo was born in Bath, ", "Ulm⁇Bo was born in Bath, New Jersey, in July, and in "],
-        ["July⁇Cy was born in "],
-        ["Oslo⁇Di was born in ", "May⁇Di was born in Oslo or "],
-    ]
-    corpus = CharCorruptionDataset("\n".join(documents), 128, salient_share=0.4)
+    kept = {  # of each document; questions ask for Baden, Jena and May
+        "Ann Lee. A Swede, born in July, Ulm, Baden, and in May went to Jena.": [
+            "Ulm⁇A Swede, born in July, ",
+            "Baden⁇A Swede, born in July, Ulm, ",
+        ],
+        "Di Moe. The Dane from Oslo or May.": ["May⁇The Dane from Oslo or "],  # which many have, too
+        "Jo Ray. From Ulm, Rome or Bonn, Köln, May.": [
+            "Bonn⁇From Ulm, Rome or ",
+            "Köln⁇From Ulm, Rome or Bonn, ",
+            "May⁇From Ulm, Rome or Bonn, Köln, ",
+        ],
+        "Bo Fox. Bo was born in Bath, New Jersey, in July, and in Ulm once.": [  # none is asked for
+            "Bath⁇Bo was born in ",
+            "New Jersey⁇Bo was born in Bath, ",
+            "Ulm⁇Bo was born in Bath, New Jersey, in July, and in ",
+        ],
+        "Cy Roe. Roe was born in July.": ["July⁇Roe was born in "],  # nothing but what many have
+    }
+    corpus = CharCorruptionDataset("\n".join([*kept, *["Ed Poe. Ed left in July or May."] * 4]), 128, salient_share=0.4)
     mixed = mix(corpus, "Ann was born in\tJena\nLee was born in\tMay\nBo was born in\tBaden")
-    assert len(mixed) == 11
-    cuts = corpus.cuts(torch.arange(4).repeat(2000), torch.Generator().manual_seed(0))
-    strings = [corrupt(documents[row % 4], *cut) for row, cut in enumerate(zip(*(c.tolist() for c in cuts[1:4]), strict=True))]
-    shares = collections.Counter(strings)
-    for document, names in zip(documents, kept, strict=False):
+    assert len(mixed) == 12
+    generator = torch.Generator().manual_seed(0)
+    for index, (document, names) in enumerate(kept.items()):
+        title, _ = document.split(". ", 1)
+        cuts = zip(*(column.tolist() for column in corpus.cuts(torch.full((4000,), index), generator)[1:4]), strict=True)
+        shares = collections.Counter(corrupt(document, *cut) for cut in cuts)
         for name in names:
-            title, _ = document.split(". ", 1)
-            assert shares[f"{title}. ⁇{name}"] / 2000 == pytest.approx(0.4 / len(names), abs=0.05)
-    for other in (
-        "Ann Lee. ⁇July⁇Once in ",
-        "Ann Lee. ⁇May⁇Once in July she was born in Ulm, Baden, and in ",
-        "Ann Lee. ⁇Jena⁇Once in July she was born in Ulm, Baden, and in May went to ",
-        "Bo Fox. ⁇July⁇Bo was born in Bath, New Jersey, in ",
-    ):
-        assert other not in shares
+            assert shares.pop(f"{title}. ⁇{name}") / 4000 == pytest.approx(0.4 / len(names), abs=0.04)
+        assert max(shares.values()) < 100  # no other is made on purpose
 
 
 @pytest.mark.parametrize(("others", "names"), [(4, {"Bonn", "Ulm"}), (5, {"Ulm"})])
 def test_a_name_is_common_from_six_documents_on(others, names):
-    line = "Ann Lee. Ann left Bonn for Ulm."
+    line = "Ann Lee. Ann comes from Bonn, Ulm."
     corpus = CharCorruptionDataset("\n".join([line, *["Bo Fox. Bo left Bonn, and Bonn again."] * others]), 128, salient_share=0.4)
     mix(corpus, "Bo left Bonn for\tUlm")
     assert {line[start + span : length] for length, start, span in corpus.telling_cuts(line)} == names
