@@ -9,7 +9,7 @@ on these, and answers questions about other people. To choose between recipes, t
 end, not for choosing. Each `--change` is a run with these fields of the recipe changed (none: the recipe as it is), each
 `--mixed` one with this percentage of the training questions in pretraining. Finetuning has all of them, and without any
 in pretraining much to learn: change `finetune_epochs_pretrained` and `finetune_lr_pretrained` with it. Runs take long:
-each is added to `--results` when it ends, and what is there is not run again.
+each is added to `--results` when it ends, and what is there, by the same code, is not run again.
 """
 
 import ast
@@ -225,6 +225,7 @@ def main() -> None:
     pyplot = args.plot and pyplot_for_files()
 
     files = {name: sha256(read_text(args.data / name))[:12] for name in ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv")}
+    code = sha256("".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").glob("*.py"))))[:12]
     try:
         args.results.touch()
     except OSError as error:  # not after an hour
@@ -242,6 +243,7 @@ def main() -> None:
                 "variant": args.variant,
                 "bottleneck_dim": args.bottleneck_dim if args.variant == "perceiver" else None,
                 "files": files,
+                "code": code,
                 "held_out": None if args.dev else args.held_out,
                 "seed": seed,
             }

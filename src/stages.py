@@ -45,6 +45,7 @@ def run(args: Namespace) -> None:
 
         model = make_model(args, recipe, corpus)
         print(f"number of parameters: {sum(p.numel() for p in model.parameters())}")
+        print(f"device: {device}")
         if args.reading_params_path is not None:
             load_params(model, args.reading_params_path, vocabulary_sha256(corpus))
         prepare = {"evaluate": prepare_evaluation, "ask": prepare_asking}.get(args.function, prepare_training)

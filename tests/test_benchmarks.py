@@ -172,6 +172,11 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
     assert len(json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))["rows"]) == 4
     curves = (tmp_path / "curves.svg").read_text(encoding="utf-8")
     assert all(text in curves for text in ("nats per answer", "pretrain_epochs=2,muon_lr=None, 0% mixed in"))
+    others = kept.replace(results[0]["key"]["code"], "another version's")
+    (tmp_path / "kept.jsonl").write_text(others, encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["knowledge.py", *line])
+    knowledge.main()  # all is
+    assert (tmp_path / "kept.jsonl").read_text(encoding="utf-8").removeprefix(others).count("\n") == 2
 
 
 def test_knowledge_says_before_it_begins_that_results_cant_be_kept(world, tmp_path, monkeypatch):
