@@ -10,10 +10,11 @@ import re
 import sys
 from array import array
 from collections import Counter
+from collections.abc import Sequence, Set
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -71,13 +72,26 @@ TITLE_END = re.compile(r"(?<!\b\w)\. ")  # but not behind an initial
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 
-@lru_cache(maxsize=1 << 14)  # a document comes again in each epoch
-def salient_cuts(document: str, longest: int) -> tuple[tuple[int, int, int], ...]:
-    """All (length, start, span) for `corrupt` that leave the title and one proper name: "Ann Lee. ⁇Ulm⁇Born in ".
+class Name(NamedTuple):
+    """A proper name in a document, and what stands before it."""
 
-    The title ends with the first ". ". Proper names are the capitalised words that come later, those side by side as one;
-    they end within the first `longest` characters, and are no part of the title. They are salient spans (Guu et al. 2020,
-    2002.08909, section 3.4), here the only ones that are not masked. Nothing from character `longest` + 2 on matters.
+    text: str
+    start: int  # of what follows the document's title
+    at: int
+    end: int
+
+    @property
+    def cut(self) -> tuple[int, int, int]:
+        """(length, start, span) for `corrupt` to leave the title and this name alone: "Ann Lee. ⁇Ulm⁇Born in "."""
+        return self.end, self.start, self.at - self.start
+
+
+@lru_cache(maxsize=1 << 14)  # a document comes again in each epoch
+def proper_names(document: str, longest: int) -> tuple[Name, ...]:
+    """The capitalised words behind a document's title, those side by side as one: salient spans (Guu et al. 2020, 2002.08909).
+
+    The title ends with the first ". ". Names do not follow it at once, end within the first `longest` characters, and are no
+    part of it. Nothing from character `longest` + 2 on matters.
     """
     text = document[: longest + 2]  # the two more show whether a name that ends with the first of them goes on
     end_of_title = TITLE_END.search(text)
@@ -90,30 +104,20 @@ def salient_cuts(document: str, longest: int) -> tuple[tuple[int, int, int], ...
             goes_on = names and text[names[-1][1] : word.start()] == " "
             names.append((names.pop()[0] if goes_on else word.start(), word.end()))
     names = [(at, end) for at, end in names if at > start and end <= longest and text[at:end] not in text[:start]]
-    return tuple((end, start, at - start) for at, end in names)
-
-
-def kept_name(document: str, cut: tuple[int, int, int]) -> str:
-    """The proper name that one of the document's `salient_cuts` leaves."""
-    length, start, span = cut
-    return document[start + span : length]
+    return tuple(Name(text[at:end], start, at, end) for at, end in names)
 
 
 class CharCorruptionDataset(Dataset):
     """Item i is document i of a text, a line each, corrupted anew at every look (torch's default generator draws).
 
     The text is a string or already encoded. With more `length_draws`, more of a document is kept; with an `offset`, it
-    stands so many positions later, behind padding. `salient_share` of the cuts are one of `telling_cuts`, or, where there
-    are none, such that mask as much: half of what they keep, more or less. The others mask so much less that it is about a
+    stands so many positions later, behind padding. `salient_share` of the cuts are salient: they leave the title and one of
+    `telling_names`, or, where there are none, mask half of what they keep. The others mask so much less that it is about a
     quarter of all. The trainer does not look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
 
     MASK_CHAR = MASK_CHAR
     PAD_CHAR = PAD_CHAR
-
-    # known once `mix` has read questions: names that answer some, and names that many documents hold
-    asked_for: frozenset[str] = frozenset()
-    common: frozenset[str] = frozenset()
 
     def __init__(
         self, data: str | EncodedText, block_size: int, length_draws: int = 1, offset: int = 0, salient_share: float = 0.0
@@ -131,11 +135,13 @@ class CharCorruptionDataset(Dataset):
         self.vocab_size = len(self.text.characters)
         self.n_characters = len(self.text.codes)
         self.data = Documents(self.text)  # a last empty document, where the text ends with a newline, counts
+        self.asked_for: Set[str] = frozenset()  # names that answer questions, and
+        self.common: Set[str] = frozenset()  # that many documents hold: none, until it is told what to `look_for`
 
     @classmethod
-    def from_file(cls, path: str | Path, block_size: int, *how: float) -> Self:
+    def from_file(cls, path: str | Path, block_size: int, **how: Any) -> Self:
         """The same for a UTF-8 file, which is never held as one string. Raises UserError where it can't be used."""
-        return cls(encode_file(path), block_size, *how)
+        return cls(encode_file(path), block_size, **how)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -168,31 +174,34 @@ class CharCorruptionDataset(Dataset):
             nameless = []
             for row in (is_salient < self.salient_share).nonzero()[:, 0].tolist():
                 text = self.text.spell(int(begin[row]), min(int(n_characters[row]), self.longest + 2))
-                if choices := self.telling_cuts(text):
-                    cuts[:, row] = torch.tensor(choices[int(which[row] * len(choices))])
+                if names := self.telling_names(text):
+                    cuts[:, row] = torch.tensor(names[int(which[row] * len(names))].cut)
                 else:
                     nameless.append(row)
             cuts[:, nameless] = torch.stack(draw_cuts(n_characters[nameless], self.longest, self.length_draws, 0.5, generator))
         return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
 
-    def telling_cuts(self, document: str) -> list[tuple[int, int, int]]:
-        """Those of `salient_cuts` whose name may well be an answer: the first that is `asked_for`, and what leads up to it.
+    def look_for(self, places: Set[str]) -> None:
+        """Let salient cuts leave names that are such as these, which questions have for answers."""
+        documents: Counter[str] = Counter()  # that hold a name
+        for document in islice(self.data, 3000):  # a bound, for texts that are large
+            documents.update({name.text for name in proper_names(document[: self.longest + 2], self.longest)})
+        self.asked_for = places
+        self.common = {name for name, n in documents.items() if n > 5}  # as a birth place, one of these would be asked for
+
+    def telling_names(self, document: str) -> Sequence[Name]:
+        """Those of `proper_names` that may well be an answer: the first that is `asked_for`, and what leads up to it.
 
         "Born in Ulm, Baden" names a town before what it lies in, and a birth before what follows it. Where no name is asked
         for, all may be, but for `common` ones; those, too, where there are no others.
         """
-        cuts = salient_cuts(document, self.longest)
-        names = [kept_name(document, cut) for cut in cuts]
-        asked = next((index for index, name in enumerate(names) if name in self.asked_for), None)
+        names = proper_names(document, self.longest)
+        asked = first = next((index for index, name in enumerate(names) if name.text in self.asked_for), None)
         if asked is None:
-            return [cut for cut, name in zip(cuts, names, strict=True) if name not in self.common] or list(cuts)
-        first = asked
-        while first > 0 and names[first - 1] not in self.common:
-            (end, _, _), (_, start, span) = cuts[first - 1 : first + 1]
-            if document[end : start + span] != ", ":
-                break
+            return [name for name in names if name.text not in self.common] or names
+        while first > 0 and names[first - 1].text not in self.common and document[names[first - 1].end : names[first].at] == ", ":
             first -= 1
-        return list(cuts[first : asked + 1])
+        return names[first : asked + 1]
 
 
 class NameDataset(Dataset):
@@ -248,16 +257,10 @@ class NameDataset(Dataset):
 def mix(corpus: CharCorruptionDataset, questions: str) -> ConcatDataset:
     """A text and a TSV of questions, to be read together in pretraining. Raises UserError as NameDataset does.
 
-    The questions are texts like others, learnt whole. What they ask for tells which of the text's names salient cuts keep.
+    The questions are texts like others, learnt whole. What they ask for tells the text which of its names salient cuts leave.
     """
     names = NameDataset(corpus, questions, whole=True)
-    corpus.asked_for = frozenset(names.places)
-    found: Counter[str] = Counter()
-    for document in islice(corpus.data, 3000):  # a bound, for texts that are large
-        beginning = document[: corpus.longest + 2]
-        found.update({kept_name(beginning, cut) for cut in salient_cuts(beginning, corpus.longest)})
-    # those that are not asked for: a birth place of so many people would be
-    corpus.common = frozenset(name for name, documents in found.items() if documents > 5)
+    corpus.look_for(names.places)
     return ConcatDataset([corpus, names])
 
 

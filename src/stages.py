@@ -56,7 +56,8 @@ def run(args: Namespace) -> None:
 def read_corpus(path: str | Path, variant: str, recipe: Recipe) -> CharCorruptionDataset:
     """The text, to be cut as the recipe has it for that variant."""
     offset = 0 if variant == "rope" else recipe.offset  # rotary embeddings have no positions, only distances
-    return CharCorruptionDataset.from_file(path, recipe.block_size, recipe.length_draws, offset, recipe.salient_share)
+    how = {"length_draws": recipe.length_draws, "offset": offset, "salient_share": recipe.salient_share}
+    return CharCorruptionDataset.from_file(path, recipe.block_size, **how)
 
 
 def make_model(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> GPT:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console import UserError
-from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts, mix, salient_cuts
+from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts, mix, proper_names
 
 PAD, MASK = "□", "⁇"
 TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_categories=["Cs"]), max_size=150)
@@ -114,7 +114,7 @@ def test_the_largest_of_several_lengths_leaves_every_length_a_chance():
 
 def test_a_salient_cut_leaves_the_title_and_one_proper_name():
     line = "Ann B. O'Neill-Ray. Ann was born in New York, Ångström County (USA), and Ray's 2nd"
-    strings = [corrupt(line, *cut) for cut in salient_cuts(line, 80)]
+    strings = [corrupt(line, *name.cut) for name in proper_names(line, 80)]
     assert strings == [
         "Ann B. O'Neill-Ray. ⁇New York⁇Ann was born in ",
         "Ann B. O'Neill-Ray. ⁇Ångström County⁇Ann was born in New York, ",
@@ -122,10 +122,10 @@ def test_a_salient_cut_leaves_the_title_and_one_proper_name():
         "Ann B. O'Neill-Ray. ⁇Ray's⁇Ann was born in New York, Ångström County (USA), and ",
     ]
     at = line.index(" County")
-    assert len(salient_cuts(line, at + len(" County"))) == 2  # it ends with the last character that may be shown
-    assert len(salient_cuts(line, at + len(" Count"))) == len(salient_cuts(line, at)) == 1  # and is not cut short
+    assert len(proper_names(line, at + len(" County"))) == 2  # it ends with the last character that may be shown
+    assert len(proper_names(line, at + len(" Count"))) == len(proper_names(line, at)) == 1  # and is not cut short
     for nothing in ("", "No title here", "Ann Lee. Ulm", "Ann Lee. a b c", "A. Lee", "Ann Lee. Ann Lee. Ann"):
-        assert salient_cuts(nothing, 112) == ()
+        assert proper_names(nothing, 112) == ()
 
 
 def test_of_proper_names_those_that_may_be_answers_are_kept():
@@ -165,14 +165,15 @@ def test_a_name_is_common_from_six_documents_on(others, names):
     line = "Ann Lee. Ann comes from Bonn, Ulm."
     corpus = CharCorruptionDataset("\n".join([line, *["Bo Fox. Bo left Bonn, and Bonn again."] * others]), 128, salient_share=0.4)
     mix(corpus, "Bo left Bonn for\tUlm")
-    assert {line[start + span : length] for length, start, span in corpus.telling_cuts(line)} == names
+    assert {name.text for name in corpus.telling_names(line)} == names
 
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["Ann", "Lee", "ulm", "Ulm", ". ", " ", "-", "é", "É", "7", "ǅ"]) | TEXT), st.integers(4, 120))
 def test_every_salient_cut_is_of_the_documents_beginning(pieces, longest):
     document = "".join(pieces)
-    for length, start, span in salient_cuts(document, longest):
+    for found in proper_names(document, longest):
+        length, start, span = found.cut
         assert 0 < span <= length - start and length <= longest
         prefix, name, masked = take_apart(corrupt(document, length, start, span))
         assert document.startswith(prefix + masked + name)
