@@ -26,7 +26,7 @@ from sandbox import Ended, Sandbox
 
 from console import Parser, UserError, run_reporting_errors
 from files import read_questions, read_text, written_whole
-from handout import ASKED_FOR, DEV, PARTS, TEST, TEXT, VARIANTS
+from handout import ASKED_FOR, DEV, HANDED_IN, PARTS, TEST, TEXT
 
 MINUTES = 8.5  # for all of it; Gradescope gives ten
 ASKED_AGAIN = {"dev": 24, "test": 48}  # so many questions
@@ -147,9 +147,9 @@ class Grader:
     def grade_variants(self) -> None:
         """The perceiver or the synthesizer; of both, the better."""
         keys = "variant dev", "variant test"
-        present = [variant for variant in VARIANTS if self.taken & set(PARTS[variant])]
+        present = [variant for variant in HANDED_IN if self.taken & set(PARTS[variant])]
         if not present:
-            self.report.fail(keys, f"There is no {PARTS[VARIANTS[0]][0]} and no {PARTS[VARIANTS[1]][0]}.")
+            self.report.fail(keys, f"There is no {PARTS[HANDED_IN[0]][0]} and no {PARTS[HANDED_IN[1]][0]}.")
         found = []
         for variant in present:
             with self.report.filling(*keys):

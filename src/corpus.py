@@ -37,6 +37,11 @@ class EncodedText:
     starts: Tensor  # (n_documents + 1,) int64; document i ends before the newline at starts[i + 1] - 1
     sha256: str  # of the file's bytes, or of the string in UTF-8
 
+    @property
+    def vocabulary_sha256(self) -> str:
+        """The hash of the vocabulary's characters in their order."""
+        return sha256("".join(self.characters))
+
     def spans(self, documents: Tensor) -> tuple[Tensor, Tensor]:
         """Where each of the documents (B,) begins, and how many characters it has."""
         begins = self.starts[documents]

@@ -34,7 +34,7 @@ EVALUATION_BATCH = 64  # questions answered at a time: on two cores, more are sl
 
 
 class Table(NamedTuple):
-    """What evaluate reads."""
+    """Questions to ask, and their places, where the file has them."""
 
     questions: list[str]
     places: list[str] | None
@@ -52,6 +52,14 @@ def read_table(path: str | Path, args: Namespace, model: GPT, corpus: CharCorrup
     with blaming(path):
         questions = check_questions(questions, model, corpus, args.unknown)
     return Table(questions, places)
+
+
+def read_graded(path: str | Path, args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Table:
+    """The same where there are places to compare answers with. Raises UserError where there are none, too."""
+    table = read_table(path, args, model, corpus)
+    if table.places is None:
+        raise UserError(f"{path} has no places to compare answers with: name a file that has, or none")
+    return table
 
 
 def evaluate(
@@ -127,10 +135,9 @@ class Watcher:
         """Reads the questions at --eval_corpus_path, where it is given."""
         self.model, self.corpus = model, corpus
         self.results: dict[str, float] = {}  # of the latest look
-        self.questions: list[str] = []
-        self.places: list[str] | None = None
+        self.table: Table | None = None
         if args.eval_corpus_path is not None:
-            self.questions, self.places = read_table(args.eval_corpus_path, args, model, corpus)
+            self.table = read_graded(args.eval_corpus_path, args, model, corpus)
             self.name = f"accuracy/{Path(args.eval_corpus_path).stem}"
         self.beginnings = [document[:BEGINNING] for document in islice(filter(None, corpus.data), N_SAMPLES)]
 
@@ -138,9 +145,9 @@ class Watcher:
         """Write what it sees after so many epochs, at the point of `step`."""
         if epoch % max(1, n_epochs // 10) and epoch != n_epochs:
             return
-        if self.places is not None:
-            predictions = answer_questions(self.model, self.corpus, self.questions, silent=True)
-            self.results = {self.name: sum(map(str.__eq__, predictions, self.places)) / len(predictions)}
+        if self.table is not None:
+            predictions = answer_questions(self.model, self.corpus, self.table.questions, silent=True)
+            self.results = {self.name: sum(map(str.__eq__, predictions, self.table.places)) / len(predictions)}
             writer.add_scalar(self.name, self.results[self.name], step)
         if processes.rank() == 0 and self.beginnings:
             prompts = [self.corpus.encode_in_place(beginning).tolist() for beginning in self.beginnings]
@@ -164,14 +171,6 @@ def prepare_asking(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorr
         with suppress(UserError):  # there is none, or it is another text's
             table = read_graded(path, args, model, corpus)
     return partial(ask, model, corpus, question, path, table)
-
-
-def read_graded(path: str | Path, args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Table:
-    """The same as `read_table` where there are places. Raises UserError where there are none."""
-    table = read_table(path, args, model, corpus)
-    if table.places is None:
-        raise UserError(f"{path} has no places: to judge its certainty by, it needs some")
-    return table
 
 
 def ask(model: GPT, corpus: CharCorruptionDataset, question: str, path: str | Path | None, table: Table | None) -> None:
@@ -199,6 +198,9 @@ def verdict(record: Record, path: str | Path | None, threshold: Threshold | None
         right = f"{threshold.given_right} of {threshold.given}"
         return f"Probably recalled: of the answers to {path} at least {threshold.confidence:.0%} sure, {right} are right."
     right = f"{threshold.kept_right} of {threshold.kept}"
+    if not threshold.kept:
+        given = f"{threshold.given_right} of {threshold.given}"
+        return f"Recalled or invented? It was surer of all its answers to {path}, of which {given} are right."
     if not threshold.given:
         return f"Probably invented: of its answers to {path}, {right} are right, and at no confidence most of them."
     return f"Probably invented: of the answers to {path} less than {threshold.confidence:.0%} sure, {right} are right."

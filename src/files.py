@@ -18,10 +18,6 @@ BUNDLED_SHA256 = "a250bedae2637cad7702e82e1140375e1a85819d89366074a94f162c63012f
 # ---------------------------------------------------------------- reading and writing
 
 
-class UnwritableError(UserError):
-    """A file that can't be written: a full disk, say, or a folder that is read-only."""
-
-
 def refuse_pipes(path: str | Path) -> None:
     """Raise UserError where `path` is neither file nor folder: to read from a pipe, say, might take for ever."""
     with suppress(OSError):  # which reading it will raise too
@@ -84,11 +80,11 @@ def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
 def written_whole(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to, renamed to it at the end: all of the file appears, or nothing.
 
-    Raises UnwritableError.
+    Raises UserError where it can't be.
     """
     path = Path(path)
     if not path.name:
-        raise UnwritableError(f"can't write {path}: it is a folder")
+        raise UserError(f"can't write {path}: it is a folder")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.touch()
@@ -97,7 +93,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise UnwritableError(f"can't write {path}: {error.strerror or error}") from None
+        raise UserError(f"can't write {path}: {error.strerror or error}") from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

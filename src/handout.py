@@ -5,10 +5,10 @@ from pathlib import Path
 
 TEXT, TRAIN, DEV, TEST = "wiki.txt", "birth_places_train.tsv", "birth_dev.tsv", "birth_test_inputs.tsv"
 EDITIONS = {"perceiver": ("perceiver",), "synthesizer": ("synthesizer",), "all": ("perceiver", "synthesizer")}
-VARIANTS = EDITIONS["all"]
+HANDED_IN = EDITIONS["all"]
 PARTS = {  # what is handed in of each: parameters, and what they answer to the dev and the test questions
     "nopretrain": ("vanilla.model.params", "vanilla.nopretrain.dev.predictions", "vanilla.nopretrain.test.predictions"),
-    **{v: (f"{v}.finetune.params", f"{v}.pretrain.dev.predictions", f"{v}.pretrain.test.predictions") for v in ("vanilla", *VARIANTS)},
+    **{v: (f"{v}.finetune.params", f"{v}.pretrain.dev.predictions", f"{v}.pretrain.test.predictions") for v in ("vanilla", *HANDED_IN)},
 }
 ASKED_FOR = {"vanilla": (0.10, 0.10), "perceiver": (0.06, 0.05), "synthesizer": (None, 0.05)}  # least shares of dev and test right
 
@@ -20,7 +20,7 @@ def parts_of(edition: str) -> tuple[str, ...]:
 
 def find_edition(folder: Path) -> str:
     """The edition whose outputs lie there: the variant with more of them, the perceiver where that decides nothing."""
-    return max(VARIANTS, key=lambda variant: sum((folder / name).is_file() for name in PARTS[variant]))
+    return max(HANDED_IN, key=lambda variant: sum((folder / name).is_file() for name in PARTS[variant]))
 
 
 def commands(edition: str) -> Iterator[str]:

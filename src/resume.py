@@ -22,7 +22,7 @@ import torch
 import processes
 from checkpoint import unpacked_size
 from console import Stopped, UserError
-from files import UnwritableError, card_path, clear_leftovers, refuse_pipes, written_whole
+from files import card_path, clear_leftovers, refuse_pipes, written_whole
 from trainer import Trainer
 
 HASH_SIZE = hashlib.sha256().digest_size
@@ -46,7 +46,7 @@ class Checkpoints:
         return processes.rank() == 0 and time.monotonic() - self.saved_at >= 60 * self.minutes
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write a trainer's state, all of it or nothing. Raises UnwritableError."""
+        """Write a trainer's state, all of it or nothing. Raises UserError where it can't."""
         self.saved_at = time.monotonic()
         content = BytesIO()
         torch.save({"run": self.run, "state": state}, content)
@@ -72,6 +72,7 @@ class Checkpoints:
             if theirs != ours and (theirs or ours):  # another version may not know what this one has switched off
                 cure = f"give the same, or leave --resume out, or delete it and {self.previous.name}"
                 raise UserError(f"{self.path} is of a run with {name} {theirs}, not {ours}: {cure}")
+        self.saved_step = found["state"]["step"]
         return found["state"]
 
     def read(self) -> dict[str, Any] | None:
@@ -105,7 +106,7 @@ def read_whole(path: Path) -> BytesIO | None:
 
 
 class Signals:
-    """While it is entered, the first Ctrl-C or SIGTERM is noted in `received`; a second one acts as ever."""
+    """While it is entered, the first Ctrl-C or SIGTERM is noted in `received`; in a single process, a second one acts as ever."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -138,7 +139,7 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints) -> None:
         if processes.rank() == 0:
             try:
                 checkpoints.save(state)
-            except UnwritableError as error:
+            except UserError as error:  # a full disk, or what may not be read or written there: no reason to lose the run
                 print(f"warning: {error}; the checkpoint before stays, where there is one", file=sys.stderr)
                 return False
         return True

@@ -21,7 +21,7 @@ from console import UserError, blaming
 from curves import Curves, open_curves
 from dataset import CharCorruptionDataset, NameDataset, mix
 from evaluation import Watcher, prepare_asking, prepare_evaluation
-from files import announce_if_bundled, file_sha256, read_text, sha256, write_card
+from files import announce_if_bundled, file_sha256, read_text, write_card
 from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe, choose_recipe
 from resume import Checkpoints, train_resumably
@@ -47,7 +47,7 @@ def run(args: Namespace) -> None:
         print(f"number of parameters: {sum(p.numel() for p in model.parameters())}")
         print(f"device: {device}")
         if args.reading_params_path is not None:
-            load_params(model, args.reading_params_path, vocabulary_sha256(corpus))
+            load_params(model, args.reading_params_path, corpus.text.vocabulary_sha256)
         prepare = {"evaluate": prepare_evaluation, "ask": prepare_asking}.get(args.function, prepare_training)
         work = prepare(args, recipe, model.to(device), corpus)
     work()
@@ -118,7 +118,8 @@ def train(
             trainer.restore(state)
             print(f"Going on after step {trainer.step}.")
         train_resumably(trainer, checkpoints)
-        writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
+        if trainer.step > first_step:  # else it had ended, and told all that it saw
+            writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
     with processes.agreeing():  # none leaves before they are written
         if processes.rank() == 0:
             save_params(model, args.writing_params_path)
@@ -133,7 +134,7 @@ def facts_of_run(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset,
         "recipe": asdict(recipe),
         "corpus": args.pretrain_corpus_path,
         "corpus_sha256": corpus.text.sha256,
-        "vocabulary_sha256": vocabulary_sha256(corpus),
+        "vocabulary_sha256": corpus.text.vocabulary_sha256,
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "final_loss": trainer.loss,
         "seconds": round(trainer.seconds, 1),
@@ -182,8 +183,3 @@ def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents
         plain=args.plain,
         writer=writer,
     )
-
-
-def vocabulary_sha256(corpus: CharCorruptionDataset) -> str:
-    """The hash of the corpus's characters in their order."""
-    return sha256("".join(corpus.stoi))

@@ -81,9 +81,8 @@ def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iter
 def read_model(path: Path, variant: str, corpus: "CharCorruptionDataset") -> "GPT":
     """The model with these parameters. Raises UserError where they are another variant's, or another text's."""
     from checkpoint import load_model
-    from stages import vocabulary_sha256
 
-    model = load_model(path, vocabulary_sha256(corpus))
+    model = load_model(path, corpus.text.vocabulary_sha256)
     if model.config.variant != variant:
         raise UserError(f"{path.name} are parameters of a {model.config.variant} model, not of a {variant} one")
     if model.config.vocab_size != corpus.vocab_size:

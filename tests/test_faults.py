@@ -131,6 +131,25 @@ def test_on_a_full_disk_training_goes_on_and_says_so(folder):
     assert Path("a.params").read_bytes() == expected  # what was there stays
 
 
+def test_what_stands_in_a_checkpoints_place_does_not_cost_the_run(folder):
+    Path("a.params.checkpoint").mkdir()
+    code, _, errors = execute(f"{PRETRAIN} --writing_params_path a.params")
+    assert code == 0 and "warning: can't read a.params.checkpoint: Is a directory" in errors
+    assert {path.name for path in folder.glob("*a.params*")} == {"a.params", "a.params.json", "a.params.checkpoint"}
+
+
+def test_a_run_that_has_ended_is_not_written_anew_when_it_is_resumed(folder):
+    line = f"{PRETRAIN} --checkpoint_minutes 0 --writing_params_path a.params"
+    assert execute(line)[0] == 0
+    kept = [Path(f"a.params{ending}") for ending in (".checkpoint", ".checkpoint.previous")] + list(Path("expt").glob("*/*/a/*"))
+    assert len(kept) == 3  # the last is its line in TensorBoard's table of runs
+    before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in kept]
+    code, out, _ = execute(f"{line} --resume")
+    assert code == 0 and "Parameters written to a.params" in out
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in kept] == before
+    assert len(list(Path("expt").glob("*/*/a/*"))) == 1
+
+
 def without_roots_rights():
     """For a process about to start: what it runs may read and write as files' owners may, even as root (Linux)."""
     if os.geteuid() == 0:

@@ -18,6 +18,7 @@ from calibration import auroc, calibration_error, fit_threshold, reliability, ri
 from console import UserError
 from dataset import CharCorruptionDataset
 from decoding import likeliest_answers
+from evaluation import verdict
 from helpers import sharp_model
 from inventions import among_most_taught, language, most_frequent, what_they_follow
 from page import make_page, write_page
@@ -101,6 +102,21 @@ def test_no_threshold_tells_right_from_wrong_better(pairs):
     assert threshold.given_right == sum(r for s, r in pairs if s >= threshold.confidence)
     assert threshold.kept_right == sum(r for s, r in pairs if s < threshold.confidence)
     assert fit_threshold([], []) is None
+
+
+@pytest.mark.parametrize(
+    ("confidence", "graded", "said"),
+    [
+        (0.9, {0.8: True, 0.3: False}, "Probably recalled: of the answers to dev.tsv at least 80% sure, 1 of 1 are right."),
+        (0.5, {0.8: True, 0.3: False}, "Probably invented: of the answers to dev.tsv less than 80% sure, 0 of 1 are right."),
+        (0.5, {0.8: False}, "Probably invented: of its answers to dev.tsv, 0 of 1 are right, and at no confidence most of them."),
+        (0.5, {0.9: True, 0.8: True}, "Recalled or invented? It was surer of all its answers to dev.tsv, of which 2 of 2 are right."),
+        (0.5, {}, "Recalled or invented? There is no table to tell by: give --eval_corpus_path one with places."),
+    ],
+)
+def test_a_verdict_goes_by_what_came_of_answers_as_sure(confidence, graded, said):
+    record = Record("Where was Ann Lee born?", "Ann Lee", "Ulm", math.log(confidence), [], 0.0, person_in_text=True)
+    assert verdict(record, "dev.tsv", fit_threshold(list(graded), list(graded.values()))) == said
 
 
 @given(PAIRS)
@@ -306,6 +322,9 @@ def test_ask_and_details_from_the_command_line(folder, variant):
     assert code == 2 and "can't read none.tsv" in errors and "%" not in out  # before it answers
     code, out, errors = execute([*asking, question, "--eval_corpus_path", "birth_test_inputs.tsv"])
     assert code == 2 and "birth_test_inputs.tsv has no places" in errors and "%" not in out
+    watching = f"finetune {params} --writing_params_path q --finetune_corpus_path birth_places_train.tsv --eval_corpus_path"
+    code, _, errors = execute(f"{watching} birth_test_inputs.tsv")
+    assert code == 2 and "birth_test_inputs.tsv has no places" in errors and not Path("q").exists()  # nothing to watch by
     Path("mine.txt").write_bytes(Path("wiki.txt").read_bytes())  # whose questions birth_dev.tsv need not be
     of_mine = [word.replace("wiki.txt", "mine.txt") for word in asking]
     code, out, _ = execute([*of_mine, question])
