@@ -15,7 +15,7 @@ import torch
 from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
 from console import UserError, number, run_reporting_errors
-from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, encode
+from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, decode, encode
 from evaluation import ANSWER_LENGTH, answer_questions
 from files import read_questions, read_text
 from plain import plain_answers
@@ -48,7 +48,7 @@ def main() -> None:
     def one_by_one() -> None:
         prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
         answers = plain_answers(model, prompts, ANSWER_LENGTH, end=corpus.stoi[MASK_CHAR])
-        said["one by one"] = ["".join(corpus.itos[index] for index in indices) for indices in answers]
+        said["one by one"] = [decode(indices, corpus.itos) for indices in answers]
 
     at_once()  # the first time sets things up
     times = in_turns({"this project": lambda: seconds(at_once, device), "one by one": lambda: seconds(one_by_one, device)}, args.rounds)

@@ -100,8 +100,8 @@ def train_watched(
             right, nats = examine(model, corpus, pairs)
             curve.append({"epoch": epoch, "loss": trainer.loss, "right": mean(right), "nats": nats})
 
-    trainer = Trainer(model, dataset, None, replace(config, after_epoch=look))
-    trainer.train()
+    trainer = Trainer(model, dataset, None, config)
+    trainer.train(after_epoch=look)
     return curve, trainer.seconds
 
 

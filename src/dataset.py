@@ -10,7 +10,7 @@ import re
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -269,6 +269,11 @@ def encode(text: str, stoi: dict[str, int]) -> Tensor:
     return torch.tensor([stoi[character] for character in text], dtype=torch.long)
 
 
+def decode(indices: Iterable[int], itos: dict[int, str]) -> str:
+    """The text of these indices."""
+    return "".join(itos[index] for index in indices)
+
+
 def unknown_characters(text: str, stoi: dict[str, int]) -> str:
     """Those of the text that no text of this vocabulary holds, in order: the two sentinels are among them."""
     return "".join(sorted(set(text) - (stoi.keys() - {PAD_CHAR, MASK_CHAR})))
@@ -293,8 +298,8 @@ def main() -> None:
         with blaming("birth_places_train.tsv"):
             dataset = NameDataset(dataset, questions)
     for _, (x, y) in zip(range(4), dataset, strict=False):
-        print("x:", "".join(dataset.itos[index] for index in x.tolist()))
-        print("y:", "".join(dataset.itos[index] for index in y.tolist()))
+        print("x:", decode(x.tolist(), dataset.itos))
+        print("y:", decode(y.tolist(), dataset.itos))
 
 
 if __name__ == "__main__":

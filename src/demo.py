@@ -63,7 +63,7 @@ def print_table() -> None:
     for part, name in MODELS.items():
         rows[name] = split_rows(read_text(FOLDER / PARTS[part][1], may_be_blank=True))
     print("\nWhat the pretrained model says, and what its text said:")
-    for question, said, place in list(zip(questions, rows["vanilla, pretrained"], places or [], strict=True))[:8]:
+    for question, said, place in list(zip(questions, rows[MODELS["vanilla"]], places, strict=True))[:8]:
         print(f"  {question:<45} {said:<20} {'right' if said == place else place}")
     print(f"\nBirth places of {len(questions)} people of whom the model was asked nothing in training:")
     for name, predictions in rows.items():

@@ -16,7 +16,7 @@ import processes
 from calibration import Threshold, auroc, calibration_error, fit_threshold, reliability, risk_coverage
 from console import UserError, blaming
 from curves import Curves, open_curves
-from dataset import MASK_CHAR, PAD_CHAR, CharCorruptionDataset, encode, unknown_characters
+from dataset import MASK_CHAR, PAD_CHAR, CharCorruptionDataset, decode, encode, unknown_characters
 from decoding import ANSWER_LENGTH, answer
 from files import read_questions, written_whole
 from inventions import most_frequent, what_they_follow
@@ -152,7 +152,7 @@ class Watcher:
         if processes.rank() == 0 and self.beginnings:
             prompts = [self.corpus.encode_in_place(beginning).tolist() for beginning in self.beginnings]
             going_on = answer(self.model, prompts, ANSWER_LENGTH, end=self.corpus.stoi[PAD_CHAR])
-            written = ["".join(self.corpus.itos[index] for index in indices) for indices in going_on]
+            written = [decode(indices, self.corpus.itos) for indices in going_on]
             samples = markdown_table(["the text begins", "the model goes on"], zip(self.beginnings, written, strict=True))
             writer.add("text", "samples", samples, step)
 
@@ -242,7 +242,7 @@ def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Seque
         for first in range(0, len(mine), EVALUATION_BATCH):
             numbers = mine[first : first + EVALUATION_BATCH]
             found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=corpus.stoi[MASK_CHAR])
-            answers |= {number: "".join(corpus.itos[index] for index in indices) for number, indices in zip(numbers, found, strict=True)}
+            answers |= {number: decode(indices, corpus.itos) for number, indices in zip(numbers, found, strict=True)}
             bar.update(len(numbers))
     for theirs in processes.gathered(answers):
         answers |= theirs

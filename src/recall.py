@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from console import UserError
-from dataset import MASK_CHAR, CharCorruptionDataset, encode
+from dataset import MASK_CHAR, CharCorruptionDataset, decode, encode
 from decoding import ANSWER_LENGTH, likeliest_answers
 from files import read_text, split_rows, written_whole
 from model import GPT
@@ -63,7 +63,7 @@ def make_records(
     records = []
     for number, (log_probability, entropy, others) in enumerate(scores):
         place = places[number] if places is not None else None
-        texts = [("".join(corpus.itos[index] for index in answer), score) for answer, score in others]
+        texts = [(decode(answer, corpus.itos), score) for answer, score in others]
         record = Record(
             question=questions[number],
             person=mentions[number].person,

@@ -11,6 +11,7 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -130,7 +131,7 @@ class Signals:
             signal.signal(number, handler)
 
 
-def train_resumably(trainer: Trainer, checkpoints: Checkpoints) -> None:
+def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Callable[[int], None]) -> None:
     """Train to the end, with checkpoints on the way and there. Raises Stopped, all being saved, where a signal comes."""
 
     def save() -> bool:
@@ -154,6 +155,6 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints) -> None:
                 how = command if processes.count() == 1 else "the same command and --resume"
                 raise Stopped(received, f"stopped after step {trainer.step}{'' if saved else ', not saved'}; go on with: {how}")
 
-        trainer.train(after_step)
+        trainer.train(after_step, after_epoch)
         if checkpoints.saved_step != trainer.step:
             save()

@@ -19,6 +19,12 @@ NEEDED_FLAGS = {
     "evaluate": ("reading_params_path", "eval_corpus_path", "outputs_path"),
     "ask": ("reading_params_path",),
 }
+OUTPUT_FLAGS = {
+    "writing_params_path": ("pretrain", "finetune"),
+    "outputs_path": ("evaluate",),
+    "details_path": ("evaluate",),
+    "report_path": ("evaluate",),
+}
 
 
 def main() -> None:
@@ -85,10 +91,14 @@ def check_arguments(args: Namespace) -> None:
             raise UserError(f"{args.function} needs --{flag}")
     if (args.function == "ask") != (args.question is not None):
         raise UserError("ask needs a question, in quotes" if args.question is None else f"{args.function} takes no {args.question!r}")
-    if args.function != "evaluate" and (args.details_path or args.report_path):
-        raise UserError(f"{args.function} takes no --details_path and no --report_path: evaluate does")
+    outputs = []
+    for flag, functions in OUTPUT_FLAGS.items():
+        if (path := getattr(args, flag)) is None:
+            continue
+        if args.function not in functions:
+            raise UserError(f"{args.function} takes no --{flag}: that is for {' and '.join(functions)}")
+        outputs.append(path)
     inputs = [args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path]
-    outputs = [path for path in (args.writing_params_path, args.outputs_path, args.details_path, args.report_path) if path is not None]
     if len({Path(path).resolve() for path in outputs}) < len(outputs):
         raise UserError("two outputs have the same path: name another")
     if args.function == "evaluate":

@@ -7,7 +7,7 @@ import os
 import platform
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,13 +111,11 @@ def train(
     state = checkpoints.load() if args.resume else None
     first_step = state["step"] if state else 0
     with open_curves(args, recipe, first_step if args.resume else None) as writer:
-        config = trainer_config(args, recipe, len(dataset), len(corpus), writer)
-        config = replace(config, after_epoch=lambda epoch: watcher.look(writer, epoch, config.max_epochs, trainer.step - 1))
-        trainer = Trainer(model, dataset, None, config)
+        trainer = Trainer(model, dataset, None, trainer_config(args, recipe, len(dataset), len(corpus), writer))
         if state is not None:
             trainer.restore(state)
             print(f"Going on after step {trainer.step}.")
-        train_resumably(trainer, checkpoints)
+        train_resumably(trainer, checkpoints, lambda epoch: watcher.look(writer, epoch, trainer.config.max_epochs, trainer.step - 1))
         if trainer.step > first_step:  # else it had ended, and told all that it saw
             writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
     with processes.agreeing():  # none leaves before they are written

@@ -59,7 +59,6 @@ class TrainerConfig:
     cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, always do so
     plain: bool = False  # without threads, CUDA graphs and bfloat16
     writer: "Curves | SummaryWriter | None" = None  # gets train/loss, train/lr, train/grad_norm and train/examples_per_s
-    after_epoch: Callable[[int], None] | None = None  # is told how many epochs are done
 
 
 def learning_rate(tokens: int, config: TrainerConfig) -> float:
@@ -139,8 +138,11 @@ class Trainer:
         """The mean loss of the latest steps, in nats."""
         return sum(self.recent_losses) / max(1, len(self.recent_losses))
 
-    def train(self, after_step: Callable[[], None] = lambda: None) -> None:
-        """Run the steps that are left of all epochs. Raises UserError where the loss is no number any more."""
+    def train(self, after_step: Callable[[], None] = lambda: None, after_epoch: Callable[[int], None] = lambda epoch: None) -> None:
+        """Run the steps that are left of all epochs; `after_epoch` is told how many are done.
+
+        Raises UserError where the loss is no number any more.
+        """
         config = self.config
         batches = self.batches(self.train_dataset, config.max_epochs)
         pause = 1 if sys.stderr.isatty() else 30  # seconds between two looks of the bar: a log file needs fewer
@@ -163,6 +165,7 @@ class Trainer:
                 if into_epoch == 0:
                     paused = time.monotonic()
                     self.finish_epoch(epoch)
+                    after_epoch(epoch)
                     began += time.monotonic() - paused  # looking at the model is no training
                 self.seconds = time.monotonic() - began
                 after_step()
@@ -246,8 +249,6 @@ class Trainer:
             self.best_test_loss = test_loss
             if processes.rank() == 0:
                 save_params(self.model, self.config.ckpt_path)
-        if self.config.after_epoch is not None:
-            self.config.after_epoch(epoch)
 
     @torch.no_grad()
     def test(self) -> float:

@@ -109,7 +109,8 @@ def test_the_norm_that_is_logged_is_the_gradients_before_it_is_clipped():
 
 def test_after_each_epoch_somebody_is_told():
     told = []
-    trained(after_epoch=told.append)
+    corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    Trainer(small_model(corpus), corpus, None, TrainerConfig(max_epochs=3, batch_size=8, device="cpu")).train(after_epoch=told.append)
     assert told == [1, 2, 3]
 
 
