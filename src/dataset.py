@@ -135,8 +135,8 @@ class CharCorruptionDataset(Dataset):
         self.vocab_size = len(self.text.characters)
         self.n_characters = len(self.text.codes)
         self.data = Documents(self.text)  # a last empty document, where the text ends with a newline, counts
-        self.asked_for: Set[str] = frozenset()  # names that answer questions, and
-        self.common: Set[str] = frozenset()  # that many documents hold: none, until it is told what to `look_for`
+        self.asked_for: Set[str] = frozenset()  # names that questions have for an answer, and
+        self.common: Set[str] = frozenset()  # names that many documents hold; both empty until it is told what to `look_for`
 
     @classmethod
     def from_file(cls, path: str | Path, block_size: int, **how: Any) -> Self:

@@ -153,6 +153,7 @@ def test_of_proper_names_those_that_may_be_answers_are_kept():
     generator = torch.Generator().manual_seed(0)
     for index, (document, names) in enumerate(kept.items()):
         title, _ = document.split(". ", 1)
+        assert [name.text for name in corpus.telling_names(document)] == [name.split(MASK)[0] for name in names]
         cuts = zip(*(column.tolist() for column in corpus.cuts(torch.full((4000,), index), generator)[1:4]), strict=True)
         shares = collections.Counter(corrupt(document, *cut) for cut in cuts)
         for name in names:
