@@ -70,6 +70,7 @@ def draw_cuts(
 
 TITLE_END = re.compile(r"(?<!\b\w)\. ")  # but not behind an initial
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
+WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 
 
 class Name(NamedTuple):
@@ -79,6 +80,7 @@ class Name(NamedTuple):
     start: int  # of what follows the document's title
     at: int
     end: int
+    contexts: tuple[tuple[str, ...], ...]  # the two words or signs before it, the one, and none
 
     @property
     def cut(self) -> tuple[int, int, int]:
@@ -104,7 +106,13 @@ def proper_names(document: str, longest: int) -> tuple[Name, ...]:
             goes_on = names and text[names[-1][1] : word.start()] == " "
             names.append((names.pop()[0] if goes_on else word.start(), word.end()))
     names = [(at, end) for at, end in names if at > start and end <= longest and text[at:end] not in text[:start]]
-    return tuple(Name(text[at:end], start, at, end) for at, end in names)
+    return tuple(Name(text[at:end], start, at, end, left_contexts(text[start:at])) for at, end in names)
+
+
+def left_contexts(text: str) -> tuple[tuple[str, ...], ...]:
+    """The last two words or signs of a text, the last one, and none: of "March 1900 in", ("#", "in"), ("in",) and ()."""
+    words = ["#" if word.isdigit() else word for word in WORD_OR_SIGN.findall(text)[-2:]]
+    return tuple(tuple(words[cut:]) for cut in range(len(words) + 1))
 
 
 class CharCorruptionDataset(Dataset):
@@ -135,8 +143,9 @@ class CharCorruptionDataset(Dataset):
         self.vocab_size = len(self.text.characters)
         self.n_characters = len(self.text.codes)
         self.data = Documents(self.text)  # a last empty document, where the text ends with a newline, counts
-        self.asked_for: Set[str] = frozenset()  # names that questions have for an answer, and
-        self.common: Set[str] = frozenset()  # names that many documents hold; both empty until it is told what to `look_for`
+        # empty until it is told what to `look_for`:
+        self.places: Set[str] = frozenset()  # names that questions have for an answer
+        self.shares: dict[tuple[str, ...], float] = {}  # of the names behind a context, how many are such
 
     @classmethod
     def from_file(cls, path: str | Path, block_size: int, **how: Any) -> Self:
@@ -182,26 +191,31 @@ class CharCorruptionDataset(Dataset):
         return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
 
     def look_for(self, places: Set[str]) -> None:
-        """Let salient cuts leave names that are such as these, which questions have for answers."""
-        documents: Counter[str] = Counter()  # that hold a name
+        """Learn behind which words names stand that are such as these, which questions have for answers.
+
+        From names to contexts, and from these to more names: Snowball's way (Agichtein & Gravano 2000). Of a document, the first
+        such name counts: "Born in Ulm, Baden" names a town before what it lies in, and a birth before what follows it.
+        """
+        seen, found = Counter(), Counter()
         for document in islice(self.data, 3000):  # a bound, for texts that are large
-            documents.update({name.text for name in proper_names(document[: self.longest + 2], self.longest)})
-        self.asked_for = places
-        self.common = {name for name, n in documents.items() if n > 5}  # as a birth place, one of these would be asked for
+            names = proper_names(document[: self.longest + 2], self.longest)
+            first = next((name for name in names if name.text in places), None)
+            for name in names if first else ():
+                for context in name.contexts:
+                    seen[context] += 1
+                    found[context] += name is first
+        self.places = places
+        self.shares = {context: found[context] / n for context, n in seen.items() if n > 3}
 
     def telling_names(self, document: str) -> Sequence[Name]:
-        """Those of `proper_names` that may well be an answer: the first that is `asked_for`, and what leads up to it.
+        """The one of `proper_names` that is likeliest to be an answer; or all, where there is nothing to `look_for`."""
 
-        "Born in Ulm, Baden" names a town before what it lies in, and a birth before what follows it. Where no name is asked
-        for, all may be, but for `common` ones; those, too, where there are no others.
-        """
+        def likelihood(name: Name) -> float:
+            share = next((self.shares[context] for context in name.contexts if context in self.shares), 0.0)
+            return share if name.text in self.places else share / 2  # if it never is the answer, it may yet be one of the rare
+
         names = proper_names(document, self.longest)
-        asked = first = next((index for index, name in enumerate(names) if name.text in self.asked_for), None)
-        if asked is None:
-            return [name for name in names if name.text not in self.common] or names
-        while first > 0 and names[first - 1].text not in self.common and document[names[first - 1].end : names[first].at] == ", ":
-            first -= 1
-        return names[first : asked + 1]
+        return [max(names, key=likelihood)] if names and self.shares else names
 
 
 class NameDataset(Dataset):

@@ -128,45 +128,55 @@ def test_a_salient_cut_leaves_the_title_and_one_proper_name():
         assert proper_names(nothing, 112) == ()
 
 
-def test_of_proper_names_those_that_may_be_answers_are_kept():
-    kept = {  # of each document; questions ask for Baden, Jena and May
-        "Ann Lee. A Swede, born in July, Ulm, Baden, and in May went to Jena.": [
-            "Ulm⁇A Swede, born in July, ",
-            "Baden⁇A Swede, born in July, Ulm, ",
-        ],
-        "Di Moe. The Dane from Oslo or May.": ["May⁇The Dane from Oslo or "],  # which many have, too
-        "Jo Ray. From Ulm, Rome or Bonn, Köln, May.": [
-            "Bonn⁇From Ulm, Rome or ",
-            "Köln⁇From Ulm, Rome or Bonn, ",
-            "May⁇From Ulm, Rome or Bonn, Köln, ",
-        ],
-        "Bo Fox. Bo was born in Bath, New Jersey, in July, and in Ulm once.": [  # none is asked for
-            "Bath⁇Bo was born in ",
-            "New Jersey⁇Bo was born in Bath, ",
-            "Ulm⁇Bo was born in Bath, New Jersey, in July, and in ",
-        ],
-        "Cy Roe. Roe was born in July.": ["July⁇Roe was born in "],  # nothing but what many have
+def test_a_name_knows_the_two_words_or_signs_that_it_stands_behind():
+    line = "Ann Lee. Ulm's Ann (born 3 May 1900 in Köln-Porz), a Swede; Å Rome"
+    assert [(name.text, name.contexts[0]) for name in proper_names(line, 112)] == [
+        ("May", ("born", "#")),
+        ("Köln-Porz", ("#", "in")),
+        ("Swede", (",", "a")),
+        ("Å Rome", ("Swede", ";")),
+    ]
+    (name,) = proper_names("Ann Lee. in Ulm", 112)
+    assert name.contexts == (("in",), ())
+
+
+def test_of_proper_names_the_one_that_stands_where_answers_do_is_kept():
+    read = [
+        "Al Ax. Born in Ulm, Baden, in July.",
+        "Bo Bix. Born in Jena, Baden, in July.",
+        "Cy Cox. Born in Ulm, Baden, in July.",
+        "Di Dax. Born in Rome, Italy.",
+        *["Ed Eck. Born in Cork."] * 5,  # no question has it for an answer: that is no sign against "Born in"
+    ]
+    # Questions ask for Ulm, Jena, Rome and Baden. The first of them in its document is, of the names of the first four,
+    # behind "Born in" 4 times of 4, a share of 1; behind any "in" 4 of 7, .57; behind "," 0 of 4; anywhere 4 of 11, .36
+    corpus = CharCorruptionDataset("\n".join(read), 128, salient_share=0.4)
+    mixed = mix(corpus, "Born in\tJena\nBorn in\tUlm\nBorn in\tBaden\nBorn in\tRome")
+    assert len(mixed) == 13
+    kept = {
+        "Flo Fay. Born in Oslo, Norway, in July.": "Oslo",  # .5, as it is no answer; 0, .29
+        "Gil Gum. Seen in Bonn, but Born in Oslo.": "Oslo",  # .29, .5
+        "Hal Hut. Seen in Ulm, but Born in Oslo.": "Ulm",  # .57, .5
+        "Ida Ink. Ida left Ulm, but Born in Oslo.": "Oslo",  # .36, .5
+        "Jo Jag. Jo left Cork for Ulm.": "Ulm",  # .18, .36
+        "Kim Kay. Kim left Cork for Bath.": "Cork",  # .18 both
+        "Lee Low. Lee saw Bonn, Baden.": "Bonn",  # .18, 0
     }
-    corpus = CharCorruptionDataset("\n".join([*kept, *["Ed Poe. Ed left in July or May."] * 4]), 128, salient_share=0.4)
-    mixed = mix(corpus, "Ann was born in\tJena\nLee was born in\tMay\nBo was born in\tBaden")
-    assert len(mixed) == 12
-    generator = torch.Generator().manual_seed(0)
-    for index, (document, names) in enumerate(kept.items()):
-        title, _ = document.split(". ", 1)
-        assert [name.text for name in corpus.telling_names(document)] == [name.split(MASK)[0] for name in names]
-        cuts = zip(*(column.tolist() for column in corpus.cuts(torch.full((4000,), index), generator)[1:4]), strict=True)
-        shares = collections.Counter(corrupt(document, *cut) for cut in cuts)
-        for name in names:
-            assert shares.pop(f"{title}. ⁇{name}") / 4000 == pytest.approx(0.4 / len(names), abs=0.04)
-        assert max(shares.values()) < 100  # no other is made on purpose
+    assert {document: [name.text for name in corpus.telling_names(document)] for document in kept} == {
+        document: [name] for document, name in kept.items()
+    }
+    cuts = corpus.cuts(torch.zeros(4000, dtype=torch.long), torch.Generator().manual_seed(0))
+    strings = [corrupt(read[0], *cut) for cut in zip(*(column.tolist() for column in cuts[1:4]), strict=True)]
+    shares = collections.Counter(strings)
+    assert shares.pop("Al Ax. ⁇Ulm⁇Born in ") / 4000 == pytest.approx(0.4, abs=0.04)
+    assert max(shares.values()) < 100  # no other is made on purpose
 
 
-@pytest.mark.parametrize(("others", "names"), [(4, {"Bonn", "Ulm"}), (5, {"Ulm"})])
-def test_a_name_is_common_from_six_documents_on(others, names):
-    line = "Ann Lee. Ann comes from Bonn, Ulm."
-    corpus = CharCorruptionDataset("\n".join([line, *["Bo Fox. Bo left Bonn, and Bonn again."] * others]), 128, salient_share=0.4)
-    mix(corpus, "Bo left Bonn for\tUlm")
-    assert {name.text for name in corpus.telling_names(line)} == names
+@pytest.mark.parametrize(("n", "name"), [(3, "Bonn"), (4, "Oslo")])
+def test_words_tell_something_from_the_fourth_time_on(n, name):
+    corpus = CharCorruptionDataset("\n".join(["Ann Lee. Ann is from Ulm, then left Köln."] * n), 128, salient_share=0.4)
+    mix(corpus, "Ann is from\tUlm")
+    assert corpus.telling_names("Bo Fox. Bo left Bonn, but is from Oslo.")[0].text == name
 
 
 @settings(deadline=None)
