@@ -12,7 +12,6 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -72,6 +71,8 @@ TITLE_END = re.compile(r"(?<!\b\w)\. ")  # but not behind an initial
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 
+Context = tuple[str, ...]  # words and signs before a name
+
 
 class Name(NamedTuple):
     """A proper name in a document, and what stands before it."""
@@ -80,7 +81,7 @@ class Name(NamedTuple):
     start: int  # of what follows the document's title
     at: int
     end: int
-    contexts: tuple[tuple[str, ...], ...]  # the two words or signs before it, the one, and none
+    contexts: tuple[Context, ...]  # the two words or signs before it, the one, and none
 
     @property
     def cut(self) -> tuple[int, int, int]:
@@ -109,7 +110,7 @@ def proper_names(document: str, longest: int) -> tuple[Name, ...]:
     return tuple(Name(text[at:end], start, at, end, left_contexts(text[start:at])) for at, end in names)
 
 
-def left_contexts(text: str) -> tuple[tuple[str, ...], ...]:
+def left_contexts(text: str) -> tuple[Context, ...]:
     """The last two words or signs of a text, the last one, and none: of "March 1900 in", ("#", "in"), ("in",) and ()."""
     words = ["#" if word.isdigit() else word for word in WORD_OR_SIGN.findall(text)[-2:]]
     return tuple(tuple(words[cut:]) for cut in range(len(words) + 1))
@@ -145,7 +146,7 @@ class CharCorruptionDataset(Dataset):
         self.data = Documents(self.text)  # a last empty document, where the text ends with a newline, counts
         # empty until it is told what to `look_for`:
         self.places: Set[str] = frozenset()  # names that questions have for an answer
-        self.shares: dict[tuple[str, ...], float] = {}  # of the names behind a context, how many are such
+        self.shares: dict[Context, float] = {}  # of the names in a context, how many are the first such of their document
 
     @classmethod
     def from_file(cls, path: str | Path, block_size: int, **how: Any) -> Self:
@@ -182,8 +183,7 @@ class CharCorruptionDataset(Dataset):
             is_salient, which = torch.rand(2, len(indices), dtype=torch.float64, generator=generator)
             nameless = []
             for row in (is_salient < self.salient_share).nonzero()[:, 0].tolist():
-                text = self.text.spell(int(begin[row]), min(int(n_characters[row]), self.longest + 2))
-                if names := self.telling_names(text):
+                if names := self.telling_names(self.spell_beginning(int(begin[row]), int(n_characters[row]))):
                     cuts[:, row] = torch.tensor(names[int(which[row] * len(names))].cut)
                 else:
                     nameless.append(row)
@@ -191,31 +191,36 @@ class CharCorruptionDataset(Dataset):
         return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
 
     def look_for(self, places: Set[str]) -> None:
-        """Learn behind which words names stand that are such as these, which questions have for answers.
+        """Learn which contexts names have that are such as these, which questions have for answers.
 
-        From names to contexts, and from these to more names: Snowball's way (Agichtein & Gravano 2000). Of a document, the first
-        such name counts: "Born in Ulm, Baden" names a town before what it lies in, and a birth before what follows it.
+        From names to contexts, and from these to more names: a round of Snowball (Agichtein & Gravano 2000). Of a document, the
+        first such name counts: "Born in Ulm, Baden" names a town before what it lies in, and a birth before what follows it.
         """
-        seen, found = Counter(), Counter()
-        for document in islice(self.data, 3000):  # a bound, for texts that are large
-            names = proper_names(document[: self.longest + 2], self.longest)
+        seen: Counter[Context] = Counter()
+        found: Counter[Context] = Counter()
+        columns = self.text.spans(torch.arange(min(len(self), 3000)))  # a bound, for texts that are large
+        for begin, n_characters in zip(*(column.tolist() for column in columns), strict=True):
+            names = proper_names(self.spell_beginning(begin, n_characters), self.longest)
             first = next((name for name in names if name.text in places), None)
-            for name in names if first else ():
-                for context in name.contexts:
-                    seen[context] += 1
-                    found[context] += name is first
+            if first is not None:  # of others nothing is known
+                seen.update(context for name in names for context in name.contexts)
+                found.update(first.contexts)
         self.places = places
         self.shares = {context: found[context] / n for context, n in seen.items() if n > 3}
 
     def telling_names(self, document: str) -> Sequence[Name]:
-        """The one of `proper_names` that is likeliest to be an answer; or all, where there is nothing to `look_for`."""
+        """The one of `proper_names` that is likeliest to be an answer; or all, where `look_for` has learnt nothing."""
 
         def likelihood(name: Name) -> float:
-            share = next((self.shares[context] for context in name.contexts if context in self.shares), 0.0)
-            return share if name.text in self.places else share / 2  # if it never is the answer, it may yet be one of the rare
+            share = next(self.shares[context] for context in name.contexts if context in self.shares)  # at last that of ()
+            return share if name.text in self.places else share / 2  # no answer to these questions, but perhaps to others
 
         names = proper_names(document, self.longest)
         return [max(names, key=likelihood)] if names and self.shares else names
+
+    def spell_beginning(self, begin: int, n_characters: int) -> str:
+        """As much of a document as `proper_names` looks at."""
+        return self.text.spell(begin, min(n_characters, self.longest + 2))
 
 
 class NameDataset(Dataset):

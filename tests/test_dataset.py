@@ -142,22 +142,22 @@ def test_a_name_knows_the_two_words_or_signs_that_it_stands_behind():
 
 def test_of_proper_names_the_one_that_stands_where_answers_do_is_kept():
     read = [
-        "Al Ax. Born in Ulm, Baden, in July.",
-        "Bo Bix. Born in Jena, Baden, in July.",
-        "Cy Cox. Born in Ulm, Baden, in July.",
-        "Di Dax. Born in Rome, Italy.",
-        *["Ed Eck. Born in Cork."] * 5,  # no question has it for an answer: that is no sign against "Born in"
+        "Al Ax. born in Ulm, Baden, in July.",
+        "Bo Bix. born in Jena, Baden, in July.",
+        "Cy Cox. born in Ulm, Baden, in July.",
+        "Di Dax. born in Rome, Italy.",
+        *["Ed Eck. born in Cork."] * 5,  # no question has it for an answer: that is no sign against "born in"
     ]
     # Questions ask for Ulm, Jena, Rome and Baden. The first of them in its document is, of the names of the first four,
-    # behind "Born in" 4 times of 4, a share of 1; behind any "in" 4 of 7, .57; behind "," 0 of 4; anywhere 4 of 11, .36
+    # behind "born in" 4 times of 4, a share of 1; behind any "in" 4 of 7, .57; behind "," 0 of 4; anywhere 4 of 11, .36
     corpus = CharCorruptionDataset("\n".join(read), 128, salient_share=0.4)
-    mixed = mix(corpus, "Born in\tJena\nBorn in\tUlm\nBorn in\tBaden\nBorn in\tRome")
+    mixed = mix(corpus, "born in\tJena\nborn in\tUlm\nborn in\tBaden\nborn in\tRome")
     assert len(mixed) == 13
     kept = {
-        "Flo Fay. Born in Oslo, Norway, in July.": "Oslo",  # .5, as it is no answer; 0, .29
-        "Gil Gum. Seen in Bonn, but Born in Oslo.": "Oslo",  # .29, .5
-        "Hal Hut. Seen in Ulm, but Born in Oslo.": "Ulm",  # .57, .5
-        "Ida Ink. Ida left Ulm, but Born in Oslo.": "Oslo",  # .36, .5
+        "Flo Fay. born in Oslo, Norway, in July.": "Oslo",  # .5, as it is no answer; 0, .29
+        "Gil Gum. seen in Bonn, and born in Oslo.": "Oslo",  # .29, .5
+        "Hal Hut. seen in Ulm, and born in Oslo.": "Ulm",  # .57, .5
+        "Ida Ink. Ida left Ulm, and born in Oslo.": "Oslo",  # .36, .5
         "Jo Jag. Jo left Cork for Ulm.": "Ulm",  # .18, .36
         "Kim Kay. Kim left Cork for Bath.": "Cork",  # .18 both
         "Lee Low. Lee saw Bonn, Baden.": "Bonn",  # .18, 0
@@ -168,7 +168,7 @@ def test_of_proper_names_the_one_that_stands_where_answers_do_is_kept():
     cuts = corpus.cuts(torch.zeros(4000, dtype=torch.long), torch.Generator().manual_seed(0))
     strings = [corrupt(read[0], *cut) for cut in zip(*(column.tolist() for column in cuts[1:4]), strict=True)]
     shares = collections.Counter(strings)
-    assert shares.pop("Al Ax. ⁇Ulm⁇Born in ") / 4000 == pytest.approx(0.4, abs=0.04)
+    assert shares.pop("Al Ax. ⁇Ulm⁇born in ") / 4000 == pytest.approx(0.4, abs=0.04)
     assert max(shares.values()) < 100  # no other is made on purpose
 
 
