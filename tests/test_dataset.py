@@ -174,9 +174,16 @@ def test_of_proper_names_the_one_that_stands_where_answers_do_is_kept():
 
 @pytest.mark.parametrize(("n", "name"), [(3, "Bonn"), (4, "Oslo")])
 def test_words_tell_something_from_the_fourth_time_on(n, name):
-    corpus = CharCorruptionDataset("\n".join(["Ann Lee. Ann is from Ulm, then left Köln."] * n), 128, salient_share=0.4)
+    corpus = CharCorruptionDataset("\n".join(["Ann Lee. Ann left Köln, but is from Ulm."] * n), 128, salient_share=0.4)
     mix(corpus, "Ann is from\tUlm")
     assert corpus.telling_names("Bo Fox. Bo left Bonn, but is from Oslo.")[0].text == name
+
+
+def test_no_salient_cut_leaves_half_a_name():
+    corpus = CharCorruptionDataset("Ann Lee. he is of Ulmbach", 24, salient_share=0.4)  # 21 characters are shown, up to "Ulm"
+    cuts = corpus.cuts(torch.zeros(1000, dtype=torch.long), torch.Generator().manual_seed(0))
+    strings = [corrupt(corpus.data[0], *cut) for cut in zip(*(column.tolist() for column in cuts[1:4]), strict=True)]
+    assert strings.count("Ann Lee. ⁇Ulm⁇he is of ") < 20  # by chance
 
 
 @settings(deadline=None)
