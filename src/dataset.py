@@ -202,7 +202,7 @@ class CharCorruptionDataset(Dataset):
         for begin, n_characters in zip(*(column.tolist() for column in columns), strict=True):
             names = proper_names(self.spell_beginning(begin, n_characters), self.longest)
             first = next((name for name in names if name.text in places), None)
-            if first is not None:  # of others nothing is known
+            if first is not None:  # a document without one tells nothing: its place may be one that nobody asked about
                 seen.update(context for name in names for context in name.contexts)
                 found.update(first.contexts)
         self.places = places

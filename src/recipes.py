@@ -49,7 +49,7 @@ class Recipe:
         return self.finetune_epochs, self.finetune_lr
 
 
-# an hour on two CPU cores with bfloat16; what each line contributes is in docs/knowledge.md
+# within an hour on two CPU cores with bfloat16; what each line contributes is in docs/knowledge.md
 LAPTOP = Recipe(
     dropout=0.0,  # what there is to learn must be learnt by heart
     mixes_questions=True,  # how to look up is learnt while there is something to look up
