@@ -1,4 +1,4 @@
-"""The main job in small: London, no pretraining, vanilla and perceiver, on an invented world of some hundred people.
+"""The main job in small: London, no pretraining, vanilla and perceiver, on an invented world of a few hundred people.
 
     python src/demo.py        (or: make demo)
 

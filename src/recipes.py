@@ -56,7 +56,7 @@ LAPTOP = Recipe(
     length_draws=8,  # whoever does not see the place can't learn it
     salient_share=0.4,  # what leaves nothing but the name to go by is kept under the name
     offset=len("Where was "),  # so that names stand where questions have them
-    pretrain_epochs=75,  # 32 to 53 minutes of the hour, by the CPU
+    pretrain_epochs=75,  # 27 to 53 minutes of the hour, by the variant and the CPU
     pretrain_batch_size=64,
     pretrain_lr=3e-3,
     finetune_epochs_pretrained=1,  # the questions were seen in pretraining: more would overwrite what it taught
@@ -71,7 +71,7 @@ LAPTOP = Recipe(
 # the same with as many examples as the handout's: it knows hardly more of the text by then, and tells more of what it knows
 BEST = replace(LAPTOP, pretrain_epochs=387)
 
-# the same for the demo: some hundred people, minutes
+# the same for the demo: a few hundred people, minutes
 QUICK = replace(
     LAPTOP,
     block_size=96,  # half the people's places stand within 50 characters, 90% within 80
