@@ -6,12 +6,9 @@
 Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 entries, y being what follows x.
 """
 
-import re
 import sys
 from array import array
-from collections import Counter
-from collections.abc import Iterable, Sequence, Set
-from functools import lru_cache
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -22,6 +19,7 @@ from torch.utils.data import ConcatDataset, Dataset
 from console import Parser, UserError, blaming, run_reporting_errors
 from corpus import MASK_CHAR, PAD_CHAR, Documents, EncodedText, encode_file, encode_text
 from files import read_text, split_pair, split_rows
+from names import TellingNames
 
 
 class Cuts(NamedTuple):
@@ -67,62 +65,13 @@ def draw_cuts(
     return length, integers(0, length - span), span
 
 
-TITLE_END = re.compile(r"(?<!\b\w)\. ")  # but not behind an initial
-WORD = re.compile(r"\w+(?:['’-]\w+)*")
-WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
-
-Context = tuple[str, ...]  # words and signs before a name
-
-
-class Name(NamedTuple):
-    """A proper name in a document, and what stands before it."""
-
-    text: str
-    start: int  # of what follows the document's title
-    at: int
-    end: int
-    contexts: tuple[Context, ...]  # the two words or signs before it, the one, and none
-
-    @property
-    def cut(self) -> tuple[int, int, int]:
-        """(length, start, span) for `corrupt` to leave the title and this name alone: "Ann Lee. ⁇Ulm⁇Born in "."""
-        return self.end, self.start, self.at - self.start
-
-
-@lru_cache(maxsize=1 << 14)  # a document comes again in each epoch
-def proper_names(document: str, longest: int) -> tuple[Name, ...]:
-    """The capitalised words behind a document's title, those side by side as one: salient spans (Guu et al. 2020, 2002.08909).
-
-    The title ends with the first ". ". Names do not follow it at once, end within the first `longest` characters, and are no
-    part of it. Nothing from character `longest` + 2 on matters.
-    """
-    text = document[: longest + 2]  # the two more show whether a name that ends with the first of them goes on
-    end_of_title = TITLE_END.search(text)
-    if end_of_title is None:
-        return ()
-    start = end_of_title.end()
-    names: list[tuple[int, int]] = []
-    for word in WORD.finditer(text, start):
-        if word[0][0].isupper():
-            goes_on = names and text[names[-1][1] : word.start()] == " "
-            names.append((names.pop()[0] if goes_on else word.start(), word.end()))
-    names = [(at, end) for at, end in names if at > start and end <= longest and text[at:end] not in text[:start]]
-    return tuple(Name(text[at:end], start, at, end, left_contexts(text[start:at])) for at, end in names)
-
-
-def left_contexts(text: str) -> tuple[Context, ...]:
-    """The last two words or signs of a text, the last one, and none: of "March 1900 in", ("#", "in"), ("in",) and ()."""
-    words = ["#" if word.isdigit() else word for word in WORD_OR_SIGN.findall(text)[-2:]]
-    return tuple(tuple(words[cut:]) for cut in range(len(words) + 1))
-
-
 class CharCorruptionDataset(Dataset):
     """Item i is document i of a text, a line each, corrupted anew at every look (torch's default generator draws).
 
     The text is a string or already encoded. With more `length_draws`, more of a document is kept; with an `offset`, it
-    stands so many positions later, behind padding. `salient_share` of the cuts are salient: they leave the title and one of
-    `telling_names`, or, where there are none, mask half of what they keep. The others mask so much less that it is about a
-    quarter of all. The trainer does not look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
+    stands so many positions later, behind padding. `salient_share` of the cuts are salient: they leave the title and one
+    proper name (names.py), or, where there is none, mask half of what they keep. The others mask so much less that it is
+    about a quarter of all. The trainer does not look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
 
     MASK_CHAR = MASK_CHAR
@@ -144,9 +93,7 @@ class CharCorruptionDataset(Dataset):
         self.vocab_size = len(self.text.characters)
         self.n_characters = len(self.text.codes)
         self.data = Documents(self.text)  # a last empty document, where the text ends with a newline, counts
-        # empty until it is told what to `look_for`:
-        self.places: Set[str] = frozenset()  # names that questions have for an answer
-        self.shares: dict[Context, float] = {}  # of the names in a context, how many are the first such of their document
+        self.names = TellingNames(self.longest)
 
     @classmethod
     def from_file(cls, path: str | Path, block_size: int, **how: Any) -> Self:
@@ -183,43 +130,15 @@ class CharCorruptionDataset(Dataset):
             is_salient, which = torch.rand(2, len(indices), dtype=torch.float64, generator=generator)
             nameless = []
             for row in (is_salient < self.salient_share).nonzero()[:, 0].tolist():
-                if names := self.telling_names(self.spell_beginning(int(begin[row]), int(n_characters[row]))):
+                if names := self.names.of(self.spell_beginning(int(begin[row]), int(n_characters[row]))):
                     cuts[:, row] = torch.tensor(names[int(which[row] * len(names))].cut)
                 else:
                     nameless.append(row)
             cuts[:, nameless] = torch.stack(draw_cuts(n_characters[nameless], self.longest, self.length_draws, 0.5, generator))
         return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
 
-    def look_for(self, places: Set[str]) -> None:
-        """Learn which contexts names have that are such as these, which questions have for answers.
-
-        From names to contexts, and from these to more names: a round of Snowball (Agichtein & Gravano 2000). Of a document, the
-        first such name counts: "Born in Ulm, Baden" names a town before what it lies in, and a birth before what follows it.
-        """
-        seen: Counter[Context] = Counter()
-        found: Counter[Context] = Counter()
-        columns = self.text.spans(torch.arange(min(len(self), 3000)))  # a bound, for texts that are large
-        for begin, n_characters in zip(*(column.tolist() for column in columns), strict=True):
-            names = proper_names(self.spell_beginning(begin, n_characters), self.longest)
-            first = next((name for name in names if name.text in places), None)
-            if first is not None:  # a document without one tells nothing: its place may be one that nobody asked about
-                seen.update(context for name in names for context in name.contexts)
-                found.update(first.contexts)
-        self.places = places
-        self.shares = {context: found[context] / n for context, n in seen.items() if n > 3}
-
-    def telling_names(self, document: str) -> Sequence[Name]:
-        """The one of `proper_names` that is likeliest to be an answer; or all, where `look_for` has learnt nothing."""
-
-        def likelihood(name: Name) -> float:
-            share = next(self.shares[context] for context in name.contexts if context in self.shares)  # at last that of ()
-            return share if name.text in self.places else share / 2  # no answer to these questions, but perhaps to others
-
-        names = proper_names(document, self.longest)
-        return [max(names, key=likelihood)] if names and self.shares else names
-
     def spell_beginning(self, begin: int, n_characters: int) -> str:
-        """As much of a document as `proper_names` looks at."""
+        """As much of a document as its names are looked for in."""
         return self.text.spell(begin, min(n_characters, self.longest + 2))
 
 
@@ -278,9 +197,10 @@ def mix(corpus: CharCorruptionDataset, questions: str) -> ConcatDataset:
 
     The questions are texts like others, learnt whole. What they ask for tells the text which of its names salient cuts leave.
     """
-    names = NameDataset(corpus, questions, whole=True)
-    corpus.look_for(names.places)
-    return ConcatDataset([corpus, names])
+    pairs = NameDataset(corpus, questions, whole=True)
+    spans = corpus.text.spans(torch.arange(min(len(corpus), 3000)))  # a bound, for texts that are large
+    corpus.names.learn(map(corpus.spell_beginning, *(column.tolist() for column in spans)), pairs.places)
+    return ConcatDataset([corpus, pairs])
 
 
 def encode(text: str, stoi: dict[str, int]) -> Tensor:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console import UserError
-from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts, mix, proper_names
+from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts
 
 PAD, MASK = "□", "⁇"
 TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_categories=["Cs"]), max_size=150)
@@ -112,90 +112,11 @@ def test_the_largest_of_several_lengths_leaves_every_length_a_chance():
     assert (shares > 0).all()
 
 
-def test_a_salient_cut_leaves_the_title_and_one_proper_name():
-    line = "Ann B. O'Neill-Ray. Ann was born in New York, Ångström County (USA), and Ray's 2nd"
-    strings = [corrupt(line, *name.cut) for name in proper_names(line, 80)]
-    assert strings == [
-        "Ann B. O'Neill-Ray. ⁇New York⁇Ann was born in ",
-        "Ann B. O'Neill-Ray. ⁇Ångström County⁇Ann was born in New York, ",
-        "Ann B. O'Neill-Ray. ⁇USA⁇Ann was born in New York, Ångström County (",
-        "Ann B. O'Neill-Ray. ⁇Ray's⁇Ann was born in New York, Ångström County (USA), and ",
-    ]
-    at = line.index(" County")
-    assert len(proper_names(line, at + len(" County"))) == 2  # it ends with the last character that may be shown
-    assert len(proper_names(line, at + len(" Count"))) == len(proper_names(line, at)) == 1  # and is not cut short
-    for nothing in ("", "No title here", "Ann Lee. Ulm", "Ann Lee. a b c", "A. Lee", "Ann Lee. Ann Lee. Ann"):
-        assert proper_names(nothing, 112) == ()
-
-
-def test_a_name_knows_the_two_words_or_signs_that_it_stands_behind():
-    line = "Ann Lee. Ulm's Ann (born 3 May 1900 in Köln-Porz), a Swede; Å Rome"
-    assert [(name.text, name.contexts[0]) for name in proper_names(line, 112)] == [
-        ("May", ("born", "#")),
-        ("Köln-Porz", ("#", "in")),
-        ("Swede", (",", "a")),
-        ("Å Rome", ("Swede", ";")),
-    ]
-    (name,) = proper_names("Ann Lee. in Ulm", 112)
-    assert name.contexts == (("in",), ())
-
-
-def test_of_proper_names_the_one_that_stands_where_answers_do_is_kept():
-    read = [
-        "Al Ax. born in Ulm, Baden, in July.",
-        "Bo Bix. born in Jena, Baden, in July.",
-        "Cy Cox. born in Ulm, Baden, in July.",
-        "Di Dax. born in Rome, Italy.",
-        *["Ed Eck. born in Cork."] * 5,  # no question has it for an answer: that is no sign against "born in"
-    ]
-    # Questions ask for Ulm, Jena, Rome and Baden. The first of them in its document is, of the names of the first four,
-    # behind "born in" 4 times of 4, a share of 1; behind any "in" 4 of 7, .57; behind "," 0 of 4; anywhere 4 of 11, .36
-    corpus = CharCorruptionDataset("\n".join(read), 128, salient_share=0.4)
-    mixed = mix(corpus, "born in\tJena\nborn in\tUlm\nborn in\tBaden\nborn in\tRome")
-    assert len(mixed) == 13
-    kept = {
-        "Flo Fay. born in Oslo, Norway, in July.": "Oslo",  # .5, as it is no answer; 0, .29
-        "Gil Gum. seen in Bonn, and born in Oslo.": "Oslo",  # .29, .5
-        "Hal Hut. seen in Ulm, and born in Oslo.": "Ulm",  # .57, .5
-        "Ida Ink. Ida left Ulm, and born in Oslo.": "Oslo",  # .36, .5
-        "Jo Jag. Jo left Cork for Ulm.": "Ulm",  # .18, .36
-        "Kim Kay. Kim left Cork for Bath.": "Cork",  # .18 both
-        "Lee Low. Lee saw Bonn, Baden.": "Bonn",  # .18, 0
-    }
-    assert {document: [name.text for name in corpus.telling_names(document)] for document in kept} == {
-        document: [name] for document, name in kept.items()
-    }
-    cuts = corpus.cuts(torch.zeros(4000, dtype=torch.long), torch.Generator().manual_seed(0))
-    strings = [corrupt(read[0], *cut) for cut in zip(*(column.tolist() for column in cuts[1:4]), strict=True)]
-    shares = collections.Counter(strings)
-    assert shares.pop("Al Ax. ⁇Ulm⁇born in ") / 4000 == pytest.approx(0.4, abs=0.04)
-    assert max(shares.values()) < 100  # no other is made on purpose
-
-
-@pytest.mark.parametrize(("n", "name"), [(3, "Bonn"), (4, "Oslo")])
-def test_words_tell_something_from_the_fourth_time_on(n, name):
-    corpus = CharCorruptionDataset("\n".join(["Ann Lee. Ann left Köln, but is from Ulm."] * n), 128, salient_share=0.4)
-    mix(corpus, "Ann is from\tUlm")
-    assert corpus.telling_names("Bo Fox. Bo left Bonn, but is from Oslo.")[0].text == name
-
-
 def test_no_salient_cut_leaves_half_a_name():
     corpus = CharCorruptionDataset("Ann Lee. he is of Ulmbach", 24, salient_share=0.4)  # 21 characters are shown, up to "Ulm"
     cuts = corpus.cuts(torch.zeros(1000, dtype=torch.long), torch.Generator().manual_seed(0))
     strings = [corrupt(corpus.data[0], *cut) for cut in zip(*(column.tolist() for column in cuts[1:4]), strict=True)]
     assert strings.count("Ann Lee. ⁇Ulm⁇he is of ") < 20  # by chance
-
-
-@settings(deadline=None)
-@given(st.lists(st.sampled_from(["Ann", "Lee", "ulm", "Ulm", ". ", " ", "-", "é", "É", "7", "ǅ"]) | TEXT), st.integers(4, 120))
-def test_every_salient_cut_is_of_the_documents_beginning(pieces, longest):
-    document = "".join(pieces)
-    for found in proper_names(document, longest):
-        length, start, span = found.cut
-        assert 0 < span <= length - start and length <= longest
-        prefix, name, masked = take_apart(corrupt(document, length, start, span))
-        assert document.startswith(prefix + masked + name)
-        assert prefix.endswith(". ") and name[0].isupper() and name not in prefix
 
 
 def test_so_many_cuts_are_salient_and_a_quarter_is_masked_all_the_same():

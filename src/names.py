@@ -1,0 +1,91 @@
+"""Proper names in a document, and which of them salient cuts keep: the one that is likeliest to be what questions ask for."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence, Set
+from functools import lru_cache
+from typing import NamedTuple
+
+TITLE_END = re.compile(r"(?<!\b\w)\. ")  # but not behind an initial
+WORD = re.compile(r"\w+(?:['’-]\w+)*")
+WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
+
+Context = tuple[str, ...]  # words and signs before a name
+
+
+class Name(NamedTuple):
+    """A proper name in a document, and what stands before it."""
+
+    text: str
+    start: int  # of what follows the document's title
+    at: int
+    end: int
+    contexts: tuple[Context, ...]  # the two words or signs before it, the one, and none
+
+    @property
+    def cut(self) -> tuple[int, int, int]:
+        """(length, start, span) for `corrupt` to leave the title and this name alone: "Ann Lee. ⁇Ulm⁇Born in "."""
+        return self.end, self.start, self.at - self.start
+
+
+@lru_cache(maxsize=1 << 14)  # a document comes again in each epoch
+def proper_names(document: str, longest: int) -> tuple[Name, ...]:
+    """The capitalised words behind a document's title, those side by side as one: salient spans (Guu et al. 2020, 2002.08909).
+
+    The title ends with the first ". ". Names do not follow it at once, end within the first `longest` characters, and are no
+    part of it. Nothing from character `longest` + 2 on matters.
+    """
+    text = document[: longest + 2]  # the two more show whether a name that ends with the first of them goes on
+    end_of_title = TITLE_END.search(text)
+    if end_of_title is None:
+        return ()
+    start = end_of_title.end()
+    names: list[tuple[int, int]] = []
+    for word in WORD.finditer(text, start):
+        if word[0][0].isupper():
+            goes_on = names and text[names[-1][1] : word.start()] == " "
+            names.append((names.pop()[0] if goes_on else word.start(), word.end()))
+    names = [(at, end) for at, end in names if at > start and end <= longest and text[at:end] not in text[:start]]
+    return tuple(Name(text[at:end], start, at, end, left_contexts(text[start:at])) for at, end in names)
+
+
+def left_contexts(text: str) -> tuple[Context, ...]:
+    """The last two words or signs of a text, the last one, and none: of "March 1900 in", ("#", "in"), ("in",) and ()."""
+    words = ["#" if word.isdigit() else word for word in WORD_OR_SIGN.findall(text)[-2:]]
+    return tuple(tuple(words[cut:]) for cut in range(len(words) + 1))
+
+
+class TellingNames:
+    """Of a document's proper names, those that tell what questions ask for: all of them, until it has learnt more."""
+
+    def __init__(self, longest: int) -> None:
+        self.longest = longest  # characters of a document that names stand in
+        self.places: Set[str] = frozenset()  # names that questions have for an answer
+        self.shares: dict[Context, float] = {}  # of the names in a context, how many are the first such of their document
+
+    def learn(self, documents: Iterable[str], places: Set[str]) -> None:
+        """Learn from documents which contexts names have that are such as these places.
+
+        From names to contexts, and from these to more names: a round of Snowball (Agichtein & Gravano 2000). Of a document, the
+        first such name counts: "Born in Ulm, Baden" names a town before what it lies in, and a birth before what follows it.
+        """
+        seen: Counter[Context] = Counter()
+        found: Counter[Context] = Counter()
+        for document in documents:
+            names = proper_names(document, self.longest)
+            first = next((name for name in names if name.text in places), None)
+            if first is not None:  # a document without one tells nothing: its place may be one that nobody asked about
+                seen.update(context for name in names for context in name.contexts)
+                found.update(first.contexts)
+        self.places = places
+        self.shares = {context: found[context] / n for context, n in seen.items() if n > 3}
+
+    def of(self, document: str) -> Sequence[Name]:
+        """The one name of a document that is likeliest to be an answer; or all, where nothing was learnt."""
+
+        def likelihood(name: Name) -> float:
+            share = next(self.shares[context] for context in name.contexts if context in self.shares)  # at last that of ()
+            return share if name.text in self.places else share / 2  # no answer to these questions, but perhaps to others
+
+        names = proper_names(document, self.longest)
+        return [max(names, key=likelihood)] if names and self.shares else names
