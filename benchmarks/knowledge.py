@@ -270,13 +270,13 @@ def draw(curves: Mapping[str, Sequence[Curve]], pyplot: ModuleType, path: Path) 
             [mean(points) for points in zip(*([point[what] for point in curve] for curve in of_seeds), strict=True)]
             for what in ("epoch", "right", "nats")
         )
-        axes[0].plot(epochs, [100 * share for share in right], ".-")
-        axes[1].plot(epochs, nats, ".-", label=name)
+        axes[0].plot(epochs, [100 * share for share in right], ".-", label=name)
+        axes[1].plot(epochs, nats, ".-")
     axes[0].set(xlabel="epoch of pretraining", ylabel="right, %")
     axes[1].set(xlabel="epoch of pretraining", ylabel="nats per answer")
     for axis in axes:
         axis.grid(alpha=0.3)
-    axes[1].legend(loc="upper right")  # where the curves have fallen
+    axes[0].legend(loc="upper left")  # where the curves have not risen yet
     save_figure(figure, path)
 
 
