@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -52,15 +53,15 @@ class Gradients:
         """Their sum; zero, where this process has no part of the batch."""
         return torch.stack(losses).sum() if losses else torch.zeros((), device=self.device)
 
-    def share_of_loss(self, part: Part) -> Tensor:
-        """The part's share of the loss."""
+    def share_of_loss(self, model: nn.Module, part: Part) -> Tensor:
+        """The part's share of the loss, as the model, or a copy of it, computes it."""
         # without the cache of weights in bfloat16, which a recording would outlive
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
-            return self.model(part.x, part.y)[1] * part.share
+            return model(part.x, part.y)[1] * part.share
 
     def add(self, part: Part) -> Tensor:
         """Add the gradient of a part to the parameters'; its share of the loss."""
-        loss = self.share_of_loss(part)
+        loss = self.share_of_loss(self.model, part)
         loss.backward()
         return loss.detach()
 
@@ -115,6 +116,8 @@ class ThreadedGradients(Gradients):
 
     def __init__(self, model: nn.Module, bf16: bool = False) -> None:
         super().__init__(model, bf16)
+        self.copy = lower_linear_layers(model) if bf16 else model  # weights in bfloat16, made once a step, not in each part
+        self.learning = [parameter for parameter in self.copy.parameters() if parameter.requires_grad]
         self.n_threads = torch.get_num_threads()
         self.pool = ThreadPoolExecutor(self.n_threads, initializer=torch.set_num_threads, initargs=(1,))
 
@@ -122,6 +125,10 @@ class ThreadedGradients(Gradients):
         if len(parts) < 2:
             return super().compute(parts)
         self.model.zero_grad(set_to_none=True)
+        if self.copy is not self.model:
+            self.copy.train(self.model.training)
+            with torch.no_grad():
+                torch._foreach_copy_(list(self.copy.parameters()), list(self.model.parameters()))
         # the largest begin, lest all wait for one of them at the end; each has a seed for what dropout drops
         work = list(zip(reversed(parts), torch.randint(2**62, (len(parts),)).tolist(), strict=True))
         losses = []
@@ -132,14 +139,25 @@ class ThreadedGradients(Gradients):
             for loss, gradients in done:
                 losses.append(loss)
                 for parameter, gradient in zip(self.parameters, gradients, strict=True):
-                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+                    parameter.grad = gradient.to(parameter.dtype) if parameter.grad is None else parameter.grad + gradient
         return self.total(losses)
 
     def of_part(self, part: Part, seed: int) -> tuple[Tensor, Sequence[Tensor]]:
         """A part's share of the loss, and its gradients."""
         with drawing_from(torch.Generator().manual_seed(seed)):
-            loss = self.share_of_loss(part)
-        return loss.detach(), torch.autograd.grad(loss, self.parameters, materialize_grads=True)
+            loss = self.share_of_loss(self.copy, part)
+        return loss.detach(), torch.autograd.grad(loss, self.learning, materialize_grads=True)
+
+
+def lower_linear_layers(model: nn.Module) -> nn.Module:
+    """A copy whose linear layers are in bfloat16, and which shares all else that the model learns."""
+    others = [module for module in model.modules() if not isinstance(module, nn.Linear)]
+    shared = {parameter for module in others for parameter in module.parameters(recurse=False)}
+    copy = deepcopy(model, {id(parameter): parameter for parameter in shared})
+    for parameter in copy.parameters():
+        if parameter not in shared:
+            parameter.data = parameter.data.bfloat16()
+    return copy
 
 
 # ---------------------------------------------------------------- on a CUDA GPU

@@ -204,6 +204,24 @@ def test_in_bfloat16_the_gradients_are_nearly_the_same(variant):
         assert_near(rough, exact, 1e-4)  # it is not float32 after all
 
 
+@pytest.mark.parametrize("variant", FLAGS)
+def test_in_bfloat16_the_gradients_are_those_of_the_model_as_it_has_become(variant):
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **FLAGS[variant]))  # drops
+    model.head.weight = model.tok_emb.weight
+    model.ln_f.requires_grad_(False)
+    parts = split_batches("at once", Shapes(200, 1))[0].parts
+    threaded = ThreadedGradients(model, bf16=True)
+    for _ in range(2):
+        gradients_of(threaded, parts)
+        with torch.no_grad():
+            torch._foreach_mul_(list(model.parameters()), 1.5)
+    model.eval()
+    exact, rough = gradients_of(Gradients(model), parts), gradients_of(threaded, parts)
+    assert_near(rough, exact, 0.05)
+    assert model.ln_f.weight.grad is None and {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
 COPIES = [*((variant, False) for variant in FLAGS), *((variant, True) for variant in FLAGS if variant != "perceiver")]
 
 
