@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from batches import CPU_SHAPES, GPU_SHAPES, Part, unpack
+from batches import CPU_BF16_SHAPES, CPU_SHAPES, GPU_SHAPES, Part, unpack
 from dropout import drawing_from
 from model import GPT
 from packing import make_copy
@@ -42,7 +42,8 @@ class Gradients:
         self.model, self.bf16 = model, bf16
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.device = self.parameters[0].device
-        self.shapes = CPU_SHAPES if self.device.type == "cpu" else GPU_SHAPES  # in which it likes the parts of batches
+        on_cpu = CPU_BF16_SHAPES if bf16 else CPU_SHAPES
+        self.shapes = on_cpu if self.device.type == "cpu" else GPU_SHAPES  # in which it likes the parts of batches
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
         """Give the parameters the gradient of the batch's mean loss; that loss, still on the device."""

@@ -53,9 +53,11 @@ class Shapes(NamedTuple):
     least_parts: int = 1  # a part for each process
 
 
-# CPU: what a part computes stays in the cache; 384 are as fast, and from 640 on it is slower.
+# CPU: what a part computes stays in the cache; 384 are as fast, and from 640 on it is slower. Products of matrices in bfloat16
+# are compiled for each shape, which takes longer than the products do: few widths, lest there be new ones in every step.
 # GPU: kernels want many rows, and each shape has to be set up once, so that there must be few.
 CPU_SHAPES = Shapes(512, 1)
+CPU_BF16_SHAPES = Shapes(512, 8)
 GPU_SHAPES = Shapes(4096, 16)
 
 
