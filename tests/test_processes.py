@@ -23,7 +23,8 @@ def assert_same_run(name, expected, tolerance=5e-3):
     assert [step for step, _ in mine["train/loss"]] == [step for step, _ in theirs["train/loss"]]
     losses = [[value for _, value in c["train/loss"]] for c in (mine, theirs)]
     assert losses[0] == pytest.approx(losses[1], rel=tolerance)
-    assert losses[0][:3] == pytest.approx(losses[1][:3], rel=1e-5)  # before the roundings have grown
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-6)
+    assert losses[0][:3] == pytest.approx(losses[1][:3], rel=1e-4)  # Muon, in bfloat16 on some CPUs, has rounded by then
     states = [torch.load(f"{n}.params", weights_only=True) for n in (name, expected)]
     for key, tensor in states[0].items():
         assert (tensor - states[1][key]).abs().mean() <= tolerance, key
