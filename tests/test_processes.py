@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from acceleration import has_bf16
 from helpers import PRETRAIN, RUN, curve, execute, start, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="torchrun and signals as Unix has them")
@@ -24,7 +25,8 @@ def assert_same_run(name, expected, tolerance=5e-3):
     losses = [[value for _, value in c["train/loss"]] for c in (mine, theirs)]
     assert losses[0] == pytest.approx(losses[1], rel=tolerance)
     assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-6)
-    assert losses[0][:3] == pytest.approx(losses[1][:3], rel=1e-4)  # Muon, in bfloat16 on some CPUs, has rounded by then
+    rounding = 1e-4 if has_bf16(torch.device("cpu")) else 1e-5  # of Muon's first updates, before it has grown
+    assert losses[0][:3] == pytest.approx(losses[1][:3], rel=rounding)
     states = [torch.load(f"{n}.params", weights_only=True) for n in (name, expected)]
     for key, tensor in states[0].items():
         assert (tensor - states[1][key]).abs().mean() <= tolerance, key
