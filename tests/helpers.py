@@ -47,14 +47,14 @@ PRETRAIN = "pretrain vanilla wiki.txt --recipe quick --max_epochs 2 --device cpu
 
 
 @contextmanager
-def start(line, torchrun=None, **kwargs):
+def start(line, torchrun=None, program=RUN, **kwargs):
     """run.py with that command line (or its words) on one thread, its output in pipes; in several processes with torchrun's flags."""
     words = line.split() if isinstance(line, str) else line
     launcher = ["-m", "torch.distributed.run", "--standalone", *torchrun.split()] if torchrun else []
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
     if sys.platform != "win32":  # what starts the tests in the background may ignore Ctrl-C, which would be inherited
         pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen([sys.executable, *launcher, RUN, *words], **pipes | kwargs) as process:
+    with subprocess.Popen([sys.executable, *launcher, program, *words], **pipes | kwargs) as process:
         try:
             yield process
         finally:
@@ -62,9 +62,9 @@ def start(line, torchrun=None, **kwargs):
                 process.kill()
 
 
-def execute(line, torchrun=None, **kwargs):
+def execute(line, torchrun=None, program=RUN, **kwargs):
     """Its exit code, and what it printed on stdout and stderr."""
-    with start(line, torchrun, **kwargs) as process:
+    with start(line, torchrun, program, **kwargs) as process:
         out, errors = process.communicate(timeout=300)
     return process.returncode, out, errors
 
