@@ -79,7 +79,7 @@ def main() -> None:
             folder = Path(args.folder or temporary, str(n_people))
             path = folder / "wiki.txt"
             if not path.exists():
-                folder.mkdir(parents=True)
+                folder.mkdir(parents=True, exist_ok=True)
                 write_world(n_people, seed=0, out=folder)
             for cache in folder.glob("wiki.txt.codes*"):
                 cache.unlink()

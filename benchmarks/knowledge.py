@@ -32,13 +32,13 @@ from torch.utils.data import Dataset
 
 from report import ROOT, finish, machine, parser_of, pyplot_for_files, save_figure
 
-from console import UserError, number, run_reporting_errors
+from console import UserError, blaming, number, run_reporting_errors
 from corpus import MASK
 from dataset import CharCorruptionDataset, NameDataset, encode, mix
-from evaluation import answer_questions
+from evaluation import answer_questions, check_questions
 from files import read_pairs, read_text, sha256
 from model import GPT
-from recall import REACHES, lines_about, look_up, offset_in, person_of, reach_of, score_answers
+from recall import REACHES, lines_about, look_up, offset_in, person_of, place_in, reach_of, score_answers
 from recipes import RECIPES, VARIANTS, Recipe
 from stages import make_model, read_corpus, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
@@ -80,7 +80,7 @@ def go_on(model: GPT, corpus: CharCorruptionDataset, texts: Sequence[str], place
 
 def retell(line: str, place: str, person: str, other: str) -> dict[str, str]:
     """What else may lead up to the place: the person's line with another's name in it, or less beside the name."""
-    before = line[: line.find(place)]
+    before = line[: place_in(line, place)]
     exchanged = before.replace(person, other).replace(person.split()[-1], other.split()[-1])
     return {
         "the line under another's name": exchanged,
@@ -118,6 +118,8 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
         variant=args.variant, bottleneck_dim=args.bottleneck_dim, seed=seed, device=args.device, plain=False, reading_params_path="-"
     )
     model = make_model(command, recipe, corpus).to(pick_device(args.device))
+    with blaming("what is asked"):  # before an hour has gone
+        check_questions([question + place for question, place in asked], model, corpus, unknown="stop")
 
     seconds, curves = 0.0, {}
     for function, dataset in (
@@ -130,7 +132,7 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
         if function == "pretrain":
             told = within_reach(asked, corpus, recipe.block_size * 7 // 8)
             told_places = [place for *_, place in told]
-            read_on = go_on(model, corpus, [line[: line.find(place)] for _, line, place in told], told_places)
+            read_on = go_on(model, corpus, [line[: place_in(line, place)] for _, line, place in told], told_places)
             retold = count_retold(model, corpus, told)
     right, nats = examine(model, corpus, asked)
     mentions = look_up(*zip(*asked, strict=True), corpus.data, recipe.block_size * 7 // 8)
@@ -176,7 +178,7 @@ def within_reach(pairs: Sequence[Pair], corpus: CharCorruptionDataset, shown: in
     for person, (_, place) in zip(people, pairs, strict=True):
         offset = offset_in(lines.get(person, []), place)
         if reach_of(place, offset, True, shown) == "within reach":
-            found.append((person, next(line for line in lines[person] if line.find(place) == offset), place))
+            found.append((person, next(line for line in lines[person] if place_in(line, place) == offset), place))
     return found
 
 
@@ -191,16 +193,28 @@ def count_retold(model: GPT, corpus: CharCorruptionDataset, told: Sequence[tuple
 def parse_change(text: str, recipe: Recipe) -> Recipe:
     """The recipe with fields changed: `a=1,b=None`."""
     names = {field.name for field in fields(Recipe)}
-    changes = {}
-    for item in filter(None, text.split(",")):
-        name, _, value = item.partition("=")
+    try:
+        call = ast.parse(f"dict({text})", mode="eval").body
+        if call.args:
+            raise ValueError
+        changes = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (ValueError, SyntaxError, AttributeError):
+        raise UserError(f"--change {text}: FIELD=VALUE[,...] is wanted, of plain values") from None
+    for name in changes:
         if name not in names:
             raise UserError(f"a recipe has no {name!r}: it has {', '.join(sorted(names))}")
-        try:
-            changes[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            raise UserError(f"--change {item}: {value!r} is no plain value") from None
     return replace(recipe, **changes)
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """The runs that were kept. Raises UserError, naming the line, for what is none, as of a run that was killed in writing it."""
+    results = []
+    for at, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            results.append(json.loads(line))
+        except ValueError:
+            raise UserError(f"{path}, line {at}: no result: delete the line") from None
+    return results
 
 
 def main() -> None:
@@ -225,12 +239,13 @@ def main() -> None:
     pyplot = args.plot and pyplot_for_files()
 
     files = {name: sha256(read_text(args.data / name))[:12] for name in ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv")}
-    code = sha256("".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").glob("*.py"))))[:12]
+    modules = [Path(__file__), *sorted((ROOT / "src").glob("*.py"))]
+    code = sha256("".join(path.read_text(encoding="utf-8") for path in modules))[:12]
     try:
         args.results.touch()
     except OSError as error:  # not after an hour
         raise UserError(f"can't write {args.results}: {error.strerror}") from None
-    kept = [json.loads(line) for line in args.results.read_text(encoding="utf-8").splitlines()]
+    kept = read_results(args.results)
     rows, curves = [], {}
     for change, share in product(args.change or [""], args.mixed or [None]):
         recipe = parse_change(change, RECIPES[args.recipe])
@@ -246,10 +261,11 @@ def main() -> None:
                 "code": code,
                 "held_out": None if args.dev else args.held_out,
                 "seed": seed,
+                "machine": machine(device),  # under whose name the minutes are printed
             }
             result = next((r for r in kept if r["key"] == key), None)
             if result is None:
-                result = {"key": key, "machine": machine(device), **run(recipe, mixed, seed, args)}
+                result = {"key": key, **run(recipe, mixed, seed, args)}
                 with args.results.open("a", encoding="utf-8", newline="\n") as file:
                     file.write(json.dumps(result) + "\n")
             found.append(result)

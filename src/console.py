@@ -96,10 +96,15 @@ class Output(io.TextIOBase):
         return self.stream.encoding
 
 
+def under_torchrun() -> bool:
+    """Whether torchrun has started this process; a cluster may set RANK for purposes of its own."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 @contextmanager
 def first_one_speaks() -> Iterator[None]:
     """In all processes but the first, print nothing; what ends all of them is said by the first (see processes.agreeing)."""
-    if os.environ.get("RANK", "0") == "0":  # torchrun's word for it, before they have met
+    if not under_torchrun() or os.environ["RANK"] == "0":  # its word for it, before they have met
         yield
         return
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):

@@ -51,7 +51,7 @@ def split_pair(row: str, line: int) -> tuple[str, str]:
     question, *places = row.split("\t")
     if len(places) != 1:
         raise UserError(f"line {line}: {len(places) or 'no'} tabs, one belongs between the question and its place")
-    if not question or not places[0].strip():
+    if not question.strip() or not places[0].strip():
         raise UserError(f"line {line}: the question or its place is empty")
     return question, places[0].strip()
 
@@ -71,6 +71,9 @@ def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
     """The questions of a TSV and their places; None for these where no line has a tab."""
     rows = split_rows(read_text(path))
     if not any("\t" in row for row in rows):
+        for line, row in enumerate(rows, start=1):
+            if not row.strip():  # its answer would be one too many for whoever compares them
+                raise UserError(f"{path}, line {line}: the question is empty")
         return rows, None
     questions, places = zip(*split_pairs(rows, path), strict=True)
     return list(questions), list(places)
@@ -110,8 +113,9 @@ def write_zip(path: str | Path, files: Mapping[str, Path | bytes], executable: C
 
 def clear_leftovers(path: str | Path) -> None:
     """Remove what a process that was killed while it wrote `path` has left beside it."""
-    for leftover in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.*"):
-        if leftover.suffix[1:].isdigit():
+    beginning = f".{Path(path).name}."
+    for leftover in Path(path).parent.glob(f"{glob.escape(beginning)}*"):
+        if leftover.name.removeprefix(beginning).isdigit():  # else it is of a file with a longer name
             with suppress(OSError):
                 leftover.unlink()
 

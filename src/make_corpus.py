@@ -261,6 +261,9 @@ def main() -> None:
     )
     parser.add_argument("--answers", type=Path, help="where the places of the test people go (not written by default)")
     args = parser.parse_args()
+    for path in (*(args.out / name for name in (TEXT, TRAIN, DEV, TEST)), *filter(None, [args.answers])):
+        if path.is_file():  # the course's, maybe
+            raise UserError(f"{path} is there already: name another folder, or delete it")
     write_world(args.people, args.seed, args.out, args.absent, args.answers)
 
 

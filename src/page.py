@@ -23,7 +23,7 @@ Taught = Sequence[tuple[str, str]]  # people and places
 REACH_MEANS = {
     "within reach": "the person's line names the place within what pretraining shows, seven eighths of the block",
     "beyond": "it names the place behind these",
-    "never named": "it does not name the place",
+    "never named": "no line that begins with the person's name names the place",
     "person absent": "the text does not name the person",
 }
 WIDTH, HEIGHT, MARGIN, PADDING = 330, 230, 58, 24  # of a chart: left and below stand the labels, right and above nothing
@@ -155,7 +155,7 @@ def by_reach(graded: Runs) -> str:
             rows.append([kind, name, told, f"{sum(some)} of {len(some)}", f'<span class="run{number % 5}">{bar}</span>'])
     meaning = "".join(f"<li>{kind}: {means}</li>" for kind, means in REACH_MEANS.items())
     return (
-        "<h2>Could it know?</h2><p>What is right where the text does not tell the place was guessed.</p>"
+        "<h2>Could it know?</h2><p>What is right where the person's line does not tell the place was guessed, or read elsewhere.</p>"
         + table(["the text names the place", "run", "right", "people", "share"], rows, {2, 3}, {4})
         + f'<ul class="soft">{meaning}</ul>'
     )

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from console import UserError
+from console import UserError, under_torchrun
 
 
 def count() -> int:
@@ -31,13 +31,13 @@ def rank() -> int:
 
 def local_rank() -> int:
     """Which of those on this machine this is, and so which GPU it has."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return int(os.environ["LOCAL_RANK"]) if under_torchrun() else 0
 
 
 @contextmanager
 def joined(device: str) -> Iterator[None]:
     """Meet the other processes that torchrun has started, if it has. Raises UserError where they can't use the device."""
-    if not dist.is_available() or not dist.is_torchelastic_launched():
+    if not dist.is_available() or not under_torchrun():
         yield
         return
     if device not in ("auto", "cpu", "cuda"):

@@ -170,9 +170,15 @@ def lines_about(people: Iterable[str], documents: Sequence[str]) -> tuple[dict[s
     return lines, named
 
 
+def place_in(line: str, place: str) -> int | None:
+    """Where a line names a place first, in characters from its beginning: Russia, not Russian."""
+    found = re.search(rf"(?<!\w){re.escape(place)}(?!\w)", line)
+    return found and found.start()
+
+
 def offset_in(lines: Sequence[str], place: str) -> int | None:
-    """Where the lines name a place first, in characters from their beginning."""
-    return min((line.find(place) for line in lines if place in line), default=None)
+    """The least of the offsets at which the lines name a place."""
+    return min((offset for line in lines if (offset := place_in(line, place)) is not None), default=None)
 
 
 def reach_of(place: str, offset: int | None, named: bool, shown: int) -> str:

@@ -7,9 +7,11 @@ Stopped at any point, it goes on there when it is typed again.
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from console import Parser, run_reporting_errors
@@ -72,13 +74,15 @@ def output_of(command: str) -> str:
 
 
 def run(command: list[str], folder: Path) -> int:
-    """The command's exit code. It gets a Ctrl-C too, and is waited for: it has things to save."""
+    """The command's exit code. It gets a Ctrl-C too, is sent SIGTERM on, and is waited for: it has things to save."""
     with subprocess.Popen(command, cwd=folder) as process:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                continue
+        former = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            while True:
+                with suppress(KeyboardInterrupt):
+                    return process.wait()
+        finally:
+            signal.signal(signal.SIGTERM, former)
 
 
 if __name__ == "__main__":

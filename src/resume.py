@@ -65,6 +65,10 @@ class Checkpoints:
         """The newest state that is whole; None where there is none. Raises UserError where it can't be read or is another run's."""
         with processes.agreeing():
             found = self.read() if processes.rank() == 0 else None
+            there = processes.gathered(self.path.exists())
+            if any(there) and not there[0]:
+                number = there.index(True)
+                raise UserError(f"{self.path} lies on the machine of process {number}, not of the first: copy it there")
         found = processes.from_first(found)
         if found is None:
             return None
@@ -80,13 +84,22 @@ class Checkpoints:
         """What the newest whole file holds."""
         for path in (self.path, self.previous):
             if (content := read_whole(path)) is not None:
-                with suppress(Exception):  # whole, and yet no checkpoint: what a forged one raises is anybody's guess
-                    if unpacked_size(content) <= content.getbuffer().nbytes:  # else it was packed, to fill the memory
-                        found = torch.load(content, map_location="cpu", weights_only=True)
-                        return {"run": dict(found["run"]), "state": dict(found["state"])}
+                return unpack(content, path)
             if path.exists():
                 print(f"warning: {path} is damaged, and not used", file=sys.stderr)
         return None
+
+
+def unpack(content: BytesIO, path: Path) -> dict[str, Any]:
+    """What a whole checkpoint holds. Raises UserError where it can't be read: to begin anew would write over it."""
+    try:
+        if unpacked_size(content) > content.getbuffer().nbytes:
+            raise ValueError("it was packed, to fill the memory")
+        found = torch.load(content, map_location="cpu", weights_only=True)
+        return {"run": dict(found["run"]), "state": dict(found["state"])}
+    except Exception as error:  # what a forged one raises is anybody's guess
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path} is whole, but can't be read here ({why}): leave --resume out, or delete it") from None
 
 
 def read_whole(path: Path) -> BytesIO | None:

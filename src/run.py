@@ -89,8 +89,10 @@ def check_arguments(args: Namespace) -> None:
     for flag in NEEDED_FLAGS[args.function]:
         if getattr(args, flag) is None:
             raise UserError(f"{args.function} needs --{flag}")
-    if (args.function == "ask") != (args.question is not None):
-        raise UserError("ask needs a question, in quotes" if args.question is None else f"{args.function} takes no {args.question!r}")
+    if args.function == "ask" and not (args.question or "").strip():
+        raise UserError("ask needs a question, in quotes")
+    if args.function != "ask" and args.question is not None:
+        raise UserError(f"{args.function} takes no {args.question!r}")
     outputs = []
     for flag, functions in OUTPUT_FLAGS.items():
         if (path := getattr(args, flag)) is None:
@@ -98,11 +100,9 @@ def check_arguments(args: Namespace) -> None:
         if args.function not in functions:
             raise UserError(f"{args.function} takes no --{flag}: that is for {' and '.join(functions)}")
         outputs.append(path)
-    inputs = [args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path]
+    inputs = [args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path, args.reading_params_path]
     if len({Path(path).resolve() for path in outputs}) < len(outputs):
         raise UserError("two outputs have the same path: name another")
-    if args.function == "evaluate":
-        inputs.append(args.reading_params_path)
     for path in outputs:
         check_output(Path(path), inputs)
 
@@ -112,7 +112,7 @@ def check_output(output: Path, data: Sequence[str | None]) -> None:
     if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
         raise UserError(f"can't write {output}: its folder must exist and be writable")
     if output.exists() and (not output.is_file() or any(path and Path(path).exists() and output.samefile(path) for path in data)):
-        raise UserError(f"can't write {output}: it is no ordinary file, or holds the data: name another")
+        raise UserError(f"can't write {output}: it is no ordinary file, or one of the inputs: name another")
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim
         else:
             (biases if name.endswith("bias") else others).append(parameter)
     groups = [{"params": others, "weight_decay": config.weight_decay}, {"params": biases, "weight_decay": 0.0}]
-    fused = next(model.parameters()).device.type in ("cpu", "cuda")  # where it is the fastest, and there is one
+    fused = next(model.parameters()).device.type in ("cpu", "cuda", "mps", "xpu")  # those that have one; it is the fastest
     optimizers = [torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)]
     if matrices:
         optimizers.append(BatchedMuon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay))
@@ -101,14 +101,15 @@ def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim
 
 def pick_device(name: str = "auto") -> torch.device:
     """The device of that name; `auto` is a CUDA GPU where there is one, else the CPU. Raises UserError where it can't be used."""
+    cure = "--device cpu does without" if name == "auto" else "--device auto takes what there is"
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         name = f"cuda:{processes.local_rank()}"
     try:
         torch.zeros(1, device=name).item()
-    except (RuntimeError, AssertionError):  # no such name, no such device, no support for it in this torch
-        raise UserError(f"device {name!r} can't be used here: --device auto takes what there is") from None
+    except (RuntimeError, AssertionError, ImportError) as error:  # no such name or device, no support for it in this torch, no memory
+        raise UserError(f"device {name!r} can't be used here: {cure} ({str(error).partition(chr(10))[0]})") from None
     return torch.device(name)
 
 

@@ -198,7 +198,22 @@ def test_knowledge_draws_the_mean_of_seeds_by_epoch(monkeypatch, tmp_path):
     assert nats == [[2, pytest.approx(3)], [4, pytest.approx(6)]]
 
 
-@pytest.mark.parametrize(("change", "message"), [("epochs=3", "a recipe has no 'epochs'"), ("muon_lr=fast", "'fast' is no plain value")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [("epochs=3", "a recipe has no 'epochs'"), *[(wrong, "of plain values") for wrong in ("muon_lr=fast", "muon_lr", "offset=1)")]],
+)
 def test_knowledge_refuses_what_no_recipe_has(change, message):
     with pytest.raises(UserError, match=message):
         knowledge.parse_change(change, RECIPES["quick"])
+
+
+def test_knowledge_changes_several_fields_at_once():
+    changed = knowledge.parse_change("betas=(0.8,0.9),muon_lr=None,offset=3", RECIPES["quick"])
+    assert changed == dataclasses.replace(RECIPES["quick"], betas=(0.8, 0.9), muon_lr=None, offset=3)
+    assert knowledge.parse_change("", RECIPES["quick"]) == RECIPES["quick"]
+
+
+def test_knowledge_names_a_line_of_its_results_that_is_none(tmp_path):
+    (tmp_path / "kept.jsonl").write_text('{"key": 1}\n{"key": ', encoding="utf-8")
+    with pytest.raises(UserError, match=r"kept\.jsonl, line 2: no result"):
+        knowledge.read_results(tmp_path / "kept.jsonl")

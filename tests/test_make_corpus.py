@@ -132,3 +132,7 @@ def test_the_command_line(tmp_path, monkeypatch):
     make_corpus.main()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*NAMES, "gold.tsv"])
     assert len(rows(answers)) == 6
+    written = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(sys, "argv", [*line, "--seed", "1"])
+    assert console.run_reporting_errors(make_corpus.main) == 2  # they might be the course's
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == written

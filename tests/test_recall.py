@@ -155,6 +155,7 @@ def test_where_the_text_names_a_person_and_a_place():
     assert lines == {"Ada Byron": [TEXT[0]], "J. R. Hartley": [TEXT[1]], "Bo Far": [TEXT[2]]}
     assert named == {"Ada Byron", "J. R. Hartley", "Bo Far", "Cy Absentee"}
     assert offset_in(lines["Ada Byron"], "London") == TEXT[0].index("London") and offset_in(lines["Ada Byron"], "Lima") is None
+    assert offset_in(["Ad Eb. A Russian, born in Russia."], "Russia") == 26  # a place, not a part of a word
     assert reach_of("London", 33, True, shown=112) == "within reach" and reach_of("Lima", None, True, shown=112) == "never named"
     assert reach_of("Lima", 108, True, shown=112) == "within reach"  # characters 109 to 112
     assert reach_of("Lima", 109, True, shown=112) == "beyond" and reach_of("Lima", None, False, shown=112) == "person absent"

@@ -1,6 +1,8 @@
 """A run that was stopped anywhere and went on is the run that was not stopped."""
 
 import copy
+import hashlib
+import io
 
 import pytest
 import torch
@@ -104,6 +106,17 @@ def test_of_a_damaged_one_the_one_before_is_used_and_stays(tmp_path, damage, cap
     assert checkpoints.load() == {"step": 1}
     checkpoints.previous.write_bytes(b"")
     assert checkpoints.load() is None
+
+
+@pytest.mark.parametrize("content", [{"run": 1}, {"run": {}, "state": torch.nn.Linear(1, 1)}])
+def test_one_that_is_whole_but_cant_be_read_is_not_written_over(tmp_path, content):
+    """As one of another version of PyTorch, or a forged one."""
+    checkpoints = saved(tmp_path, 1, 2)
+    packed = io.BytesIO()
+    torch.save(content, packed)
+    checkpoints.path.write_bytes(hashlib.sha256(packed.getvalue()).digest() + packed.getvalue())
+    with pytest.raises(UserError, match=r"x.params.checkpoint is whole, but can't be read here \("):
+        checkpoints.load()
 
 
 def test_another_run_is_refused_by_name(tmp_path):

@@ -286,6 +286,21 @@ def test_a_missing_package_gets_one_line_and_the_cure(capsys):
     assert err.count("\n") == 1 and "'no_such_package'" in err and "pip install -r requirements.txt" in err
 
 
+def test_a_checkpoint_that_would_be_lost_is_named(folder, command):
+    for line in (TRAIN, f"{TRAIN} --resume"):
+        code, out, _ = command(f"{line} --recipe quick --max_epochs 1 --device cpu")
+        assert code == 0 and "will be replaced" not in out
+    _, out, _ = command(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu")
+    assert "p.checkpoint, of an earlier run, will be replaced; --resume would go on from it." in out
+
+
+def test_a_cluster_s_rank_does_not_silence_what_torchrun_did_not_start(folder, command, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    code, _, err = command("pretrain vanilla nowhere.txt --writing_params_path p")
+    assert code == 2 and "can't read nowhere.txt" in err
+
+
 UNIX = pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes among its files")
 TRAIN = "pretrain vanilla wiki.txt --writing_params_path p"
 TUNE = "finetune vanilla wiki.txt --writing_params_path p --finetune_corpus_path"
@@ -311,7 +326,12 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         (f"{TRAIN} --seed 99999999999999999999", "--seed: invalid int"),
         (f"{TRAIN} --seed -1", "--seed: invalid int from 0"),
         (f"{TRAIN} --device meta", "device 'meta' can't be used here"),
-        ("pretrain vanilla wiki.txt --writing_params_path wiki.txt", "can't write wiki.txt: it is no ordinary file, or holds the data"),
+        ("pretrain vanilla wiki.txt --writing_params_path wiki.txt", "can't write wiki.txt: it is no ordinary file, or one of the inputs"),
+        (
+            f"{TUNE} strange.tsv --writing_params_path pre.params --reading_params_path pre.params",
+            "pre.params: it is no ordinary file, or one of",
+        ),
+        ("ask vanilla wiki.txt --reading_params_path pre.params", "ask needs a question"),
         ("pretrain vanilla wiki.txt --writing_params_path /dev/null", "can't write /dev/null"),
         (f"{TRAIN} --device gpu", "device 'gpu' can't be used here"),
         ("pretrain vanilla nowhere.txt --writing_params_path p", "can't read nowhere.txt: No such file"),

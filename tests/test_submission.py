@@ -14,6 +14,7 @@ from dataset import CharCorruptionDataset
 from evaluation import answer_questions
 from files import read_questions
 from handout import PARTS, commands, find_edition
+from helpers import wait_for
 from model import GPT, GPTConfig, variant_flags
 
 ROOT = Path(__file__).parents[1]
@@ -196,6 +197,16 @@ def test_the_commands_are_the_handouts_in_their_order():
     assert list(commands("perceiver")) == HANDOUT.strip().split("\n")
     others = [line.replace(" --bottleneck_dim 64", "").replace(" --pretrain_lr 6e-3", "") for line in HANDOUT.strip().split("\n")]
     assert list(commands("synthesizer")) == [line.replace("perceiver", "synthesizer") for line in others]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as Unix has them")
+def test_sigterm_is_sent_on_and_what_it_makes_of_it_is_waited_for(tmp_path):
+    child = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); open('there', 'w'); time.sleep(60)"
+    parent = f"import sys, reproduce; sys.exit(reproduce.run([sys.executable, '-c', {child!r}], {str(tmp_path)!r}))"
+    with subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT / "src") as process:
+        wait_for(tmp_path / "there")
+        process.terminate()
+        assert process.wait(timeout=30) == 143
 
 
 def test_every_command_is_run_and_a_failure_stops_there(monkeypatch, capsys):

@@ -5,7 +5,7 @@ import torch
 
 import utils
 from console import UserError
-from files import read_card, read_text, write_card, written_whole
+from files import clear_leftovers, read_card, read_questions, read_text, write_card, written_whole
 from helpers import VARIANTS, sharp_model
 from utils import derive_seed, evaluate_places, top_k_logits
 
@@ -24,6 +24,24 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         assert path.read_text() == "before"
     assert path.read_text() == "after" and link.read_text() == "before"
     assert sorted(tmp_path.iterdir()) == [link, path]
+
+
+def test_what_others_are_writing_just_now_is_left_to_them(tmp_path):
+    """Theirs is named after another file, whose name begins like this one's, and may end in a number, too."""
+    for name in (".x.77", ".x.params.77", ".x.2.77", ".x.params.checkpoint.77", ".y.77", "x"):
+        (tmp_path / name).touch()
+    clear_leftovers(tmp_path / "x")
+    assert {path.name for path in tmp_path.iterdir()} == {".x.params.77", ".x.2.77", ".x.params.checkpoint.77", ".y.77", "x"}
+
+
+def test_a_line_without_a_question_is_named(tmp_path):
+    """Its answer would be one more than a grader expects."""
+    path = tmp_path / "test.tsv"
+    path.write_text("Where was A born?\nWhere was B born?\n", encoding="utf-8")
+    assert read_questions(path) == (["Where was A born?", "Where was B born?"], None)
+    path.write_text("Where was A born?\nWhere was B born?\n \n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"test.tsv, line 3: the question is empty"):
+        read_questions(path)
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path):
