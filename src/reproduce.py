@@ -80,7 +80,8 @@ def run(command: list[str], folder: Path) -> int:
         try:
             while True:
                 with suppress(KeyboardInterrupt):
-                    return process.wait()
+                    code = process.wait()
+                    return code if code >= 0 else 128 - code  # as a shell has it, where a signal ended it
         finally:
             signal.signal(signal.SIGTERM, former)
 

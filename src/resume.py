@@ -64,11 +64,10 @@ class Checkpoints:
     def load(self) -> dict[str, Any] | None:
         """The newest state that is whole; None where there is none. Raises UserError where it can't be read or is another run's."""
         with processes.agreeing():
-            found = self.read() if processes.rank() == 0 else None
             there = processes.gathered(self.path.exists())
             if any(there) and not there[0]:
-                number = there.index(True)
-                raise UserError(f"{self.path} lies on the machine of process {number}, not of the first: copy it there")
+                raise UserError(f"{self.path} lies with process {there.index(True)}, not the first: copy it there, or delete it")
+            found = self.read() if processes.rank() == 0 else None
         found = processes.from_first(found)
         if found is None:
             return None
@@ -120,7 +119,10 @@ def read_whole(path: Path) -> BytesIO | None:
 
 
 class Signals:
-    """While it is entered, the first Ctrl-C or SIGTERM is noted in `received`; in a single process, a second one acts as ever."""
+    """While it is entered, Ctrl-C and SIGTERM are noted in `received`; in a single process, a Ctrl-C after the first acts as ever.
+
+    A second SIGTERM does not: whoever ends a group of processes may send it to each, and they to one another.
+    """
 
     def __init__(self) -> None:
         self.received = 0
@@ -133,11 +135,12 @@ class Signals:
         return self
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
-        if processes.count() == 1:  # torchrun passes on what a terminal has sent already
-            self.__exit__()
+        first, self.received = not self.received, self.received or number
+        if first and processes.count() == 1:  # torchrun passes on what a terminal has sent already
+            if signal.SIGINT in self.former:
+                signal.signal(signal.SIGINT, self.former[signal.SIGINT])
             with suppress(OSError):  # by no stream, which might be in use just now
-                os.write(2, b"\nstopping after this step; once more to stop at once\n")
+                os.write(2, b"\nstopping after this step; Ctrl-C stops at once\n")
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.former.items():

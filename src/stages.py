@@ -109,7 +109,7 @@ def train(
             raise UserError("the flags or files differ from the first process's")
     checkpoints = Checkpoints(args.writing_params_path, run_identity, args.checkpoint_minutes)
     if not args.resume and checkpoints.path.exists():
-        print(f"{checkpoints.path}, of an earlier run, will be replaced; --resume would go on from it.")
+        print(f"{checkpoints.path}, of an earlier run, will be replaced; with --resume, the same run would go on from it.")
     state = checkpoints.load() if args.resume else None
     first_step = state["step"] if state else 0
     with open_curves(args, recipe, first_step if args.resume else None) as writer:

@@ -101,7 +101,9 @@ def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim
 
 def pick_device(name: str = "auto") -> torch.device:
     """The device of that name; `auto` is a CUDA GPU where there is one, else the CPU. Raises UserError where it can't be used."""
-    cure = "--device cpu does without" if name == "auto" else "--device auto takes what there is"
+    cure = "--device auto takes what there is"
+    if name.startswith(("auto", "cuda")) and torch.cuda.is_available():
+        cure = "--device cpu does without"
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
@@ -109,7 +111,8 @@ def pick_device(name: str = "auto") -> torch.device:
     try:
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, ImportError) as error:  # no such name or device, no support for it in this torch, no memory
-        raise UserError(f"device {name!r} can't be used here: {cure} ({str(error).partition(chr(10))[0]})") from None
+        why = str(error).partition("\n")[0].partition(". ")[0][:150]
+        raise UserError(f"device {name!r} can't be used here: {cure} ({why})") from None
     return torch.device(name)
 
 

@@ -75,18 +75,35 @@ def test_ctrl_c_while_pytorch_is_imported_ends_in_one_line(folder):
     assert process.returncode == 130 and errors == "run.py: interrupted\n"
 
 
-def test_a_second_signal_stops_at_once(folder):
+def wait_for_bar(process):
+    """Until there is a progress bar: from then on, a signal is waited for."""
+    seen = ""
+    while "ex/s" not in seen:
+        seen += process.stderr.read(1)
+
+
+def test_a_second_ctrl_c_stops_at_once(folder):
     text = Path("wiki.txt").read_text(encoding="utf-8")
     Path("wiki.txt").write_text(text * 60, encoding="utf-8")  # so that a step takes long
     with start(f"{LONG} --batch_size 100000") as process:
-        seen = ""
-        while "ex/s" not in seen:  # the progress bar: from here on, a signal is waited for
-            seen += process.stderr.read(1)
+        wait_for_bar(process)
         process.send_signal(signal.SIGINT)
         assert any("stopping after this step" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode in (130, -signal.SIGINT) and "Traceback" not in errors and "stopped after step" not in errors
+
+
+def test_a_second_sigterm_does_not_keep_it_from_saving(folder):
+    """As where it is sent to all of a group of processes, and they send it on."""
+    with start(f"{LONG} --checkpoint_minutes 5") as process:
+        wait_for_bar(process)
+        for _ in range(3):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.002)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143 and re.search(r"stopped after step \d+; go on with: ", errors)
+    assert Path("a.params.checkpoint").exists()
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_its_last_checkpoint_stays(folder):

@@ -1,5 +1,6 @@
 """Several processes under torchrun compute what one does."""
 
+import hashlib
 import os
 import re
 import signal
@@ -191,6 +192,24 @@ def test_a_mistake_is_said_by_a_first_process_that_is_slower_than_the_others(bes
     program = run_after('import os, time; time.sleep(3 * (os.environ["RANK"] == "0"))', tmp_path)
     code, _, errors = execute("pretrain vanilla wiki.txt", "--nproc_per_node 2", program)
     assert code != 0 and errors.count("error: pretrain needs --writing_params_path") == 1
+
+
+def test_a_checkpoint_that_another_machine_has_is_not_overlooked(beside, tmp_path):
+    """There, one may have become the first by now that was not when it was written."""
+    for name in ("wiki.txt", "birth_places_train.tsv"):
+        Path(tmp_path, name).write_bytes(Path(name).read_bytes())
+    Path(tmp_path, "far.checkpoint").touch()
+    program = run_after(f'import os; os.chdir({str(tmp_path)!r} if os.environ["RANK"] == "1" else ".")', tmp_path)
+    code, _, errors = execute(f"{PRETRAIN} --writing_params_path far --resume", "--nproc_per_node 2", program)
+    assert code != 0 and errors.count("run.py: error: far.checkpoint lies with process 1, not the first: copy it there") == 1
+    assert errors.count("run.py: error: ") == 1 and not Path("far").exists()
+
+
+def test_a_checkpoint_that_cant_be_read_is_said_once(beside):
+    Path("odd.checkpoint").write_bytes(hashlib.sha256(b"odd").digest() + b"odd")
+    code, _, errors = execute(f"{PRETRAIN} --writing_params_path odd --resume", "--nproc_per_node 2")
+    assert code != 0 and errors.count("run.py: error: odd.checkpoint is whole, but can't be read here") == 1
+    assert errors.count("run.py: error: ") == 1
 
 
 def test_what_goes_wrong_in_another_process_is_said_by_the_first(beside, tmp_path):

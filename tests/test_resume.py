@@ -115,8 +115,10 @@ def test_one_that_is_whole_but_cant_be_read_is_not_written_over(tmp_path, conten
     packed = io.BytesIO()
     torch.save(content, packed)
     checkpoints.path.write_bytes(hashlib.sha256(packed.getvalue()).digest() + packed.getvalue())
+    there = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UserError, match=r"x.params.checkpoint is whole, but can't be read here \("):
         checkpoints.load()
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == there
 
 
 def test_another_run_is_refused_by_name(tmp_path):

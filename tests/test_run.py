@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import processes
 import run
 import stages
 from checkpoint import load_model, save_params
@@ -286,12 +287,17 @@ def test_a_missing_package_gets_one_line_and_the_cure(capsys):
     assert err.count("\n") == 1 and "'no_such_package'" in err and "pip install -r requirements.txt" in err
 
 
+def test_a_blank_question_is_none(command):
+    code, _, err = command("ask vanilla wiki.txt --reading_params_path p", " ")
+    assert code == 2 and "ask needs a question, in quotes" in err
+
+
 def test_a_checkpoint_that_would_be_lost_is_named(folder, command):
     for line in (TRAIN, f"{TRAIN} --resume"):
         code, out, _ = command(f"{line} --recipe quick --max_epochs 1 --device cpu")
         assert code == 0 and "will be replaced" not in out
     _, out, _ = command(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu")
-    assert "p.checkpoint, of an earlier run, will be replaced; --resume would go on from it." in out
+    assert "p.checkpoint, of an earlier run, will be replaced; with --resume, the same run would go on from it." in out
 
 
 def test_a_cluster_s_rank_does_not_silence_what_torchrun_did_not_start(folder, command, monkeypatch):
@@ -299,6 +305,7 @@ def test_a_cluster_s_rank_does_not_silence_what_torchrun_did_not_start(folder, c
     monkeypatch.setenv("LOCAL_RANK", "1")
     code, _, err = command("pretrain vanilla nowhere.txt --writing_params_path p")
     assert code == 2 and "can't read nowhere.txt" in err
+    assert processes.local_rank() == 0
 
 
 UNIX = pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes among its files")
@@ -331,7 +338,6 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
             f"{TUNE} strange.tsv --writing_params_path pre.params --reading_params_path pre.params",
             "pre.params: it is no ordinary file, or one of",
         ),
-        ("ask vanilla wiki.txt --reading_params_path pre.params", "ask needs a question"),
         ("pretrain vanilla wiki.txt --writing_params_path /dev/null", "can't write /dev/null"),
         (f"{TRAIN} --device gpu", "device 'gpu' can't be used here"),
         ("pretrain vanilla nowhere.txt --writing_params_path p", "can't read nowhere.txt: No such file"),

@@ -200,8 +200,10 @@ def test_the_commands_are_the_handouts_in_their_order():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as Unix has them")
-def test_sigterm_is_sent_on_and_what_it_makes_of_it_is_waited_for(tmp_path):
-    child = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); open('there', 'w'); time.sleep(60)"
+@pytest.mark.parametrize("ends", ["by itself", "in good order"])
+def test_sigterm_is_sent_on_and_what_it_makes_of_it_is_waited_for(tmp_path, ends):
+    note = {"by itself": "", "in good order": "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143));"}[ends]
+    child = f"import signal, sys, time; {note} open('there', 'w'); time.sleep(60)"
     parent = f"import sys, reproduce; sys.exit(reproduce.run([sys.executable, '-c', {child!r}], {str(tmp_path)!r}))"
     with subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT / "src") as process:
         wait_for(tmp_path / "there")
