@@ -9,6 +9,7 @@ import hashlib
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -167,7 +168,8 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Cal
             received = processes.largest(signals.received)  # all stop after the same step
             saved = save() if received or checkpoints.due() else True
             if received:
-                command = shlex.join(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
+                quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
+                command = quoted(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
                 how = command if processes.count() == 1 else "the same command and --resume"
                 raise Stopped(received, f"stopped after step {trainer.step}{'' if saved else ', not saved'}; go on with: {how}")
 

@@ -57,7 +57,7 @@ class TrainerConfig:
     seed: int = 0
     device: str = "auto"
     cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, always do so
-    plain: bool = False  # without threads, CUDA graphs and bfloat16
+    plain: bool = False  # without threads, CUDA graphs and bfloat16 (but in Muon)
     writer: "Curves | SummaryWriter | None" = None  # gets train/loss, train/lr, train/grad_norm and train/examples_per_s
 
 
