@@ -7,10 +7,12 @@ nor their order, and the sums by rounding only. Without torchrun there is one pr
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
+from uuid import uuid4
 
 import torch
 from torch import Tensor, nn
@@ -51,13 +53,32 @@ def joined(device: str) -> Iterator[None]:
     # an optimizer would import it later, and it would then keep the group's threads to the exit, where they may abort the process
     import_module("torch._dynamo")
     store, its_rank, size = next(dist.rendezvous("env://"))
-    # after a restart, the addresses of those who died would still be found under the old names
-    store = dist.PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT')}", store)
+    store = dist.PrefixStore(agree_on_name(store, its_rank, size), store)
     dist.init_process_group(backend, store=store, rank=its_rank, world_size=size)
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def agree_on_name(store: dist.Store, its_rank: int, size: int) -> str:
+    """A name of their own for those who meet: after a restart, the addresses of those who died are still in the store.
+
+    The roll lists a token of each. Who finds its own there agrees to it: to one with a token of the dead, not all do.
+    (How often torchrun has restarted would not do for a name: of two machines, one may not count a death on the other.)
+    """
+    token = uuid4().hex.encode()
+    store.set(f"agreed {its_rank}", "")
+    store.set(f"token {its_rank}", token)
+    while True:
+        if its_rank == 0:
+            store.set("roll", b" ".join(store.get(f"token {number}") for number in range(size)))
+        roll = store.get("roll")
+        if token in roll:
+            store.set(f"agreed {its_rank}", roll)
+            if all(store.get(f"agreed {number}") == roll for number in range(size)):
+                return roll.split()[0].decode()
+        time.sleep(0.05)
 
 
 @contextmanager

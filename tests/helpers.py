@@ -50,7 +50,9 @@ PRETRAIN = "pretrain vanilla wiki.txt --recipe quick --max_epochs 2 --device cpu
 def start(line, torchrun=None, program=RUN, **kwargs):
     """run.py with that command line (or its words) on one thread, its output in pipes; in several processes with torchrun's flags."""
     words = line.split() if isinstance(line, str) else line
-    launcher = ["-m", "torch.distributed.run", "--standalone", *torchrun.split()] if torchrun else []
+    launcher = ["-m", "torch.distributed.run", *torchrun.split()] if torchrun else []
+    if torchrun and "--rdzv" not in torchrun:
+        launcher.insert(2, "--standalone")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
     if sys.platform != "win32":  # what starts the tests in the background may ignore Ctrl-C, which would be inherited
         pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)

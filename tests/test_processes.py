@@ -4,14 +4,19 @@ import hashlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
+from torch import distributed as dist
 
+import processes
 from helpers import PRETRAIN, RUN, curve, execute, start, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="torchrun and signals as Unix has them")
@@ -173,6 +178,60 @@ def test_a_killed_worker_ends_the_job_or_torchrun_restarts_it(beside, precise, r
     else:
         assert process.returncode != 0 and time.monotonic() - began < 60
         assert not Path(f"{name}.params").exists() and Path(f"{name}.params.checkpoint").exists()
+
+
+def test_two_machines_train_as_one_and_begin_again_after_a_death_on_one(beside, precise, tmp_path):
+    """Two of torchrun, each in a folder of its own."""
+    line = f"{PRETRAIN} --max_epochs 4 --writing_params_path {{0}}.params --tb_expt_name {{0}} --checkpoint_minutes 0 --resume"
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    torchrun = f"--nnodes 2 --nproc_per_node 1 --max_restarts 3 --rdzv_backend c10d --rdzv_endpoint localhost:{port}"
+    data = ("wiki.txt", "birth_places_train.tsv")
+    folders = [Path.cwd(), tmp_path]
+    for name in data:
+        Path(tmp_path, name).write_bytes(Path(name).read_bytes())
+    with ExitStack() as stack:
+        machines = [stack.enter_context(start(line.format("machines"), torchrun, precise, cwd=folder)) for folder in folders]
+        wait_for("machines.params.checkpoint.previous")
+        workers = subprocess.run(["pgrep", "-P", str(machines[1].pid)], capture_output=True, text=True, check=True).stdout.split()
+        os.kill(int(workers[-1]), signal.SIGKILL)
+        said = [machine.communicate(timeout=300) for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert re.search(r"^Going on after step \d+\.$", said[0][0], flags=re.MULTILINE)
+    assert said[1][0] == "" and {path.name for path in tmp_path.iterdir()} == set(data)  # the first speaks and writes
+    if not Path("whole.params").exists():
+        assert execute(line.format("whole"), program=precise)[0] == 0
+    assert_same_run("machines", "whole", tolerance=2e-2)
+
+
+def meet(store, size, late):
+    """The names that members come to who meet at a store, the last of them so many seconds late."""
+    names = {}
+
+    def member(number):
+        time.sleep(late if number == size - 1 else 0)
+        names[number] = processes.agree_on_name(store, number, size)
+
+    members = [Thread(target=member, args=(number,), daemon=True) for number in range(size)]
+    for thread in members:
+        thread.start()
+    for thread in members:
+        thread.join(timeout=10)
+    assert len(names) == size, "they did not all come to a name"
+    return names.values()
+
+
+@pytest.mark.parametrize("dead", [(), (2,), (0, 2), (0, 1, 2)])
+def test_those_who_meet_agree_on_a_name_that_no_meeting_before_had(dead):
+    """Whoever of the meeting before left a token, and agreed or not, before it died."""
+    store, names = dist.HashStore(), set()
+    for late in (0.0, 0.3, 0.0):
+        for number in dead:
+            store.set(f"token {number}", f"of the dead {number}")
+            store.set(f"agreed {number}", store.get("roll") if names else "")
+        (name,) = set(meet(store, 3, late))
+        assert name not in names
+        names.add(name)
 
 
 @pytest.mark.parametrize(
