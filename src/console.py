@@ -56,7 +56,10 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
     except Exception as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        what = str(error).strip().split("\n")[0]
+        what = str(error).strip().split("\n")[0] or "no more is known"
+        if lacks_memory(error):
+            print(f"{name}: error: not enough memory: give a smaller --batch_size, or --device cpu ({what})", file=sys.stderr)
+            return UserError.exit_code
         print(f"{name}: error: {type(error).__name__}: {what} (--debug shows where)", file=sys.stderr)
         return 1
     finally:
@@ -64,6 +67,11 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
         for output in (sys.stdout, sys.stderr):
             output.flush()
         sys.stdout, sys.stderr = sys.stdout.stream, sys.stderr.stream
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether Python, or PyTorch on a GPU or a CPU, found no memory."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in ("out of memory", "DefaultCPUAllocator"))
 
 
 class Output(io.TextIOBase):

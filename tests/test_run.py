@@ -287,6 +287,17 @@ def test_a_missing_package_gets_one_line_and_the_cure(capsys):
     assert err.count("\n") == 1 and "'no_such_package'" in err and "pip install -r requirements.txt" in err
 
 
+def no_memory_on_a_gpu():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation.")
+
+
+@pytest.mark.parametrize("ask_too_much", [lambda: torch.empty(2**50), lambda: bytearray(2**62), no_memory_on_a_gpu])
+def test_too_little_memory_gets_one_line_and_the_cure(ask_too_much, capsys):
+    assert run_reporting_errors(ask_too_much) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "error: not enough memory: give a smaller --batch_size, or --device cpu" in err
+
+
 def test_a_blank_question_is_none(command):
     code, _, err = command("ask vanilla wiki.txt --reading_params_path p", " ")
     assert code == 2 and "ask needs a question, in quotes" in err
