@@ -151,11 +151,14 @@ def test_nothing_leaks_from_the_future_however_low_the_scores_of_the_past(layer_
     assert torch.equal(layer(x)[:, :3], layer(changed)[:, :3])
 
 
-def test_dropout_is_off_in_evaluation_and_on_in_training():
+@pytest.mark.parametrize("kind", ["attn_pdrop", "resid_pdrop"])
+@pytest.mark.parametrize("layer_class", [CausalSelfAttention, SynthesizerAttention])
+def test_dropout_is_off_in_evaluation_and_on_in_training(layer_class, kind):
     config = BareConfig()
-    config.attn_pdrop = config.resid_pdrop = 0.5
-    layer = CausalSelfAttention(config)
-    x = torch.randn(1, 8, 6)
+    config.attn_pdrop = config.resid_pdrop = 0.0
+    setattr(config, kind, 0.5)
+    layer = layer_class(config)
+    x = torch.randn(1, 7, 6)
     assert not torch.equal(layer(x), layer(x))
     layer.eval()
     assert torch.equal(layer(x), layer(x))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from console import UserError
 from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts
+from files import read_pairs
 
 PAD, MASK = "□", "⁇"
 TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_categories=["Cs"]), max_size=150)
@@ -201,6 +202,11 @@ def test_a_question_with_its_place():
     asked, given_back = dataset[1]
     targets = given_back != 0
     assert torch.equal(given_back[:-1][targets[:-1]], asked[1:][targets[:-1]])
+
+
+def test_a_tables_byte_order_mark_line_endings_and_blanks_behind_places_are_no_part_of_it(tmp_path):
+    (tmp_path / "q.tsv").write_bytes("\ufeffWhere was Al born?\tLima \r\nWhere was Zoë born?\tPeru\r\n".encode())
+    assert read_pairs(tmp_path / "q.tsv") == [("Where was Al born?", "Lima"), ("Where was Zoë born?", "Peru")]
 
 
 def test_a_question_to_be_learnt_whole():

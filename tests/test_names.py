@@ -73,6 +73,14 @@ def test_of_proper_names_the_one_that_stands_where_answers_do_is_kept():
     assert max(shares.values()) < 100  # no other is made on purpose
 
 
+@pytest.mark.parametrize(("n", "name"), [(2996, "Oslo"), (2997, "Bonn")])
+def test_three_thousand_documents_are_read_for_it(n, name):
+    documents = ["Nobody."] * n + ["Ann Lee. Ann left Köln, but is from Ulm."] * 4
+    corpus = CharCorruptionDataset("\n".join(documents), 128, salient_share=0.4)
+    mix(corpus, "Ann is from\tUlm")
+    assert corpus.names.of("Bo Fox. Bo left Bonn, but is from Oslo.")[0].text == name
+
+
 @pytest.mark.parametrize(("n", "name"), [(3, "Bonn"), (4, "Oslo")])
 def test_words_tell_something_from_the_fourth_time_on(n, name):
     corpus = CharCorruptionDataset("\n".join(["Ann Lee. Ann left Köln, but is from Ulm."] * n), 128, salient_share=0.4)

@@ -3,6 +3,8 @@
 import copy
 import hashlib
 import io
+import os
+import zipfile
 
 import pytest
 import torch
@@ -108,17 +110,42 @@ def test_of_a_damaged_one_the_one_before_is_used_and_stays(tmp_path, damage, cap
     assert checkpoints.load() is None
 
 
-@pytest.mark.parametrize("content", [{"run": 1}, {"run": {}, "state": torch.nn.Linear(1, 1)}])
-def test_one_that_is_whole_but_cant_be_read_is_not_written_over(tmp_path, content):
+class Evil:
+    """Unpickles into a call."""
+
+    def __reduce__(self):
+        return os.mkdir, ("pwned",)
+
+
+@pytest.mark.parametrize(
+    ("content", "compression", "why"),
+    [
+        ({"run": 1}, zipfile.ZIP_STORED, "'int' object is not iterable"),
+        ({"run": {}, "state": {"step": 1, "x": Evil()}}, zipfile.ZIP_STORED, "Weights only load failed"),
+        ({"run": {}, "state": {"step": 1, "x": torch.zeros(10**5)}}, zipfile.ZIP_DEFLATED, "it was packed, to fill the memory"),
+    ],
+)
+def test_one_that_is_whole_but_cant_be_read_is_not_written_over(tmp_path, monkeypatch, content, compression, why):
     """As one of another version of PyTorch, or a forged one."""
+    monkeypatch.chdir(tmp_path)
     checkpoints = saved(tmp_path, 1, 2)
-    packed = io.BytesIO()
-    torch.save(content, packed)
+    saved_by_torch, packed = io.BytesIO(), io.BytesIO()
+    torch.save(content, saved_by_torch)
+    with zipfile.ZipFile(saved_by_torch) as stored, zipfile.ZipFile(packed, "w", compression) as archive:
+        for name in stored.namelist():
+            archive.writestr(name, stored.read(name))
     checkpoints.path.write_bytes(hashlib.sha256(packed.getvalue()).digest() + packed.getvalue())
     there = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(UserError, match=r"x.params.checkpoint is whole, but can't be read here \("):
+    with pytest.raises(UserError, match=rf"x.params.checkpoint is whole, but can't be read here \(.*{why}"):
         checkpoints.load()
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == there
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    for name in (".x.params.77", ".x.params.json.77", ".x.params.checkpoint.77", ".x.params.mine"):
+        (tmp_path / name).touch()
+    saved(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".x.params.mine"]
 
 
 def test_another_run_is_refused_by_name(tmp_path):

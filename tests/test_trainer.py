@@ -131,9 +131,17 @@ def test_the_optimizers_partition_the_parameters(variant, muon_lr):
     assert by_decay[0.0] == {name for name in names.values() if name.endswith("bias")}
     assert by_decay[0.1] == set(names.values()) - by_decay[0.0]
     if muon_lr:
-        matrices = {names[id(p)] for group in optimizers[1].param_groups for p in group["params"]}
-        assert {name for name in names.values() if name.endswith(("mlp.0.weight", "proj.weight"))} <= matrices
-        assert not matrices & {"tok_emb.weight", "head.weight", "pos_emb", "ln_f.weight", "down_block.C"}
+        (group,) = optimizers[1].param_groups
+        matrices = {id(p) for name, p in model.named_parameters() if p.dim() == 2 and name not in ("tok_emb.weight", "head.weight")}
+        assert {id(p) for p in group["params"]} == matrices and group["lr"] == 0.02
+
+
+def test_each_optimizer_steps_at_its_share_of_its_own_peak():
+    corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    trainer = Trainer(small_model(corpus), corpus, None, TrainerConfig(learning_rate=1e-2, muon_lr=0.02, device="cpu"))
+    trainer.train_step(trainer.batches(corpus, 1)[0], rate=2.5e-3)
+    rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in trainer.optimizers]
+    assert rates == [[2.5e-3, 2.5e-3], [5e-3]]
 
 
 def test_muon_on_many_matrices_at_once_is_that_on_one_by_one(monkeypatch):
@@ -258,10 +266,14 @@ def test_training_lowers_the_loss_and_logs_every_step():
 
 def test_the_best_parameters_on_the_test_set_are_kept(tmp_path):
     corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    asked = NameDataset(corpus, "\n".join(f"Person {i}\ttown {i}" for i in range(8)))
     path = tmp_path / "best.params"
-    trainer = Trainer(small_model(corpus), corpus, corpus, TrainerConfig(max_epochs=2, batch_size=8, ckpt_path=path))
+    trainer = Trainer(small_model(corpus), corpus, asked, TrainerConfig(max_epochs=2, batch_size=8, ckpt_path=path))
     trainer.train()
-    assert path.exists() and trainer.best_test_loss < math.inf
+    best = small_model(corpus).eval()
+    best.load_state_dict(torch.load(path, weights_only=True))
+    x, y = map(torch.stack, zip(*asked, strict=True))
+    assert trainer.best_test_loss == pytest.approx(best(x, y)[1].item(), rel=1e-5)
     before = path.read_bytes()
     trainer.best_test_loss = 0.0
     trainer.finish_epoch(3)
