@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from grade import read_answers, unfinished
 
 from console import Parser, UserError, run_reporting_errors
-from files import announce_if_bundled, file_sha256, read_questions, write_zip
+from files import announce_if_bundled, file_sha256, read_questions, read_text, write_zip
 from handout import DEV, TEST, TEXT
 
 GRADER = ("grade.py", "rubric.py", "checks.py", "intake.py", "sandbox.py", "confinement.py", "probe.py", "requirements.txt")
@@ -32,6 +32,7 @@ def main() -> None:
     read_answers(args.answers, questions)
     if read_questions(args.data / DEV)[1] is None:
         raise UserError(f"{args.data / DEV} has no places")
+    read_text(args.data / TEXT)
     announce_if_bundled(args.data / TEXT, file_sha256(args.data / TEXT))
 
     here = ROOT / "autograder"

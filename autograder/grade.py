@@ -135,7 +135,11 @@ class Grader:
     # ---------------------------------------------------------------- predictions
 
     def grade_without_pretraining(self) -> None:
-        """Complete, believed, and not wrong altogether."""
+        """Complete, believed, not wrong altogether, and not the pretrained model."""
+        models = [self.folder / PARTS[part][0] for part in ("nopretrain", "vanilla")]
+        if all(model.is_file() for model in models) and models[0].read_bytes() == models[1].read_bytes():
+            self.report.fail(["nopretrain"], f"{models[0].name} and {models[1].name} are the same: this part asks for one not pretrained.")
+            return
         right, problem = self.believed("nopretrain")
         if problem:
             self.report.fail(["nopretrain"], problem)
@@ -174,8 +178,8 @@ class Grader:
             if split not in right:
                 self.report.outcomes[key] = Outcome(f"{part}: believed, and not graded here: this grader has no places for the test.")
                 continue
-            passed, points = right[split] >= (least or 0) * len(self.questions[split]), RUBRIC[key].points
-            score = None if points is None else float(points * passed)
+            passed, points = None if least is None else right[split] >= least * len(self.questions[split]), RUBRIC[key].points
+            score = None if points is None else float(points * bool(passed))
             self.report.outcomes[key] = Outcome(f"{part}: {self.say(split, right[split])}", score, passed)
 
     def believed(self, part: str) -> tuple[dict[str, int], str | None]:

@@ -13,7 +13,9 @@ from handout import PARTS
 WANTED = {name for names in PARTS.values() for name in names}
 LARGEST = {".params": 64 * 10**6, ".predictions": 10**6}  # bytes of such a file
 LARGEST_CODE = 5 * 10**6  # bytes of src/ in all
-MOST_FILES, DEEPEST, LONGEST = 5000, 20, 200  # in a submission, graded or not; folders; characters of a name
+MOST_FILES = 5000  # in a submission, graded or not
+DEEPEST, LONGEST = 20, 200  # parts and characters of a graded one's name
+NO_FILE = "is a link, or something else that is no file"
 
 
 class Refused(Exception):  # noqa: N818 - no error of the grader's
@@ -26,6 +28,7 @@ class Found(NamedTuple):
     name: str
     size: int
     open: Callable[[], BinaryIO]
+    flaw: str | None = None  # why it can't be graded
 
 
 def take_in(submission: Path, folder: Path) -> set[str]:
@@ -35,9 +38,12 @@ def take_in(submission: Path, folder: Path) -> set[str]:
         files = list(islice(found, MOST_FILES + 1))
         if len(files) > MOST_FILES:
             raise Refused(f"more than {MOST_FILES} files")
+        for file in files:
+            if file.name.startswith("/") or ".." in file.name.split("/"):
+                raise Refused(f"{shown(file.name)} lies outside of the submission")
         root = find_root([file.name for file in files])
         chosen = [file._replace(name=file.name.removeprefix(root)) for file in files if file.name.startswith(root)]
-        chosen = [file for file in chosen if file.name in WANTED or file.name.startswith("src/")]
+        chosen = [file for file in chosen if file.name in WANTED or f"{file.name}/".startswith("src/")]
         check(chosen)
         for file in chosen:
             path = folder / file.name
@@ -55,14 +61,11 @@ def files_of_zip(path: Path) -> Iterator[Found]:
     """The files in a zip, none of them unpacked yet."""
     archive = zipfile.ZipFile(path)
     for entry in archive.infolist():
-        name = entry.orig_filename.replace("\\", "/")  # as old zippers on Windows wrote
-        check_name(name.removesuffix("/"))
-        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise Refused(f"{shown(name)} is a link, or something else that is no file")
-        if entry.flag_bits & 1:
-            raise Refused(f"{shown(name)} is encrypted")
-        if not name.endswith("/"):
-            yield Found(name, entry.file_size, lambda entry=entry: archive.open(entry))
+        name = entry.orig_filename.replace("\\", "/").removeprefix("./")  # as old zippers on Windows wrote, and others
+        ordinary = stat.S_IFMT(entry.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+        flaw = NO_FILE if not ordinary else "is encrypted" if entry.flag_bits & 1 else None
+        if not name.endswith("/") and name:
+            yield Found(name, entry.file_size, lambda entry=entry: archive.open(entry), flaw)
 
 
 def files_of_folder(folder: Path) -> Iterator[Found]:
@@ -71,28 +74,27 @@ def files_of_folder(folder: Path) -> Iterator[Found]:
     while ahead:
         for path in ahead.pop().iterdir():
             name, status = path.relative_to(folder).as_posix(), path.lstat()
-            check_name(name)
             if stat.S_ISDIR(status.st_mode):
                 ahead.append(path)
-            elif stat.S_ISREG(status.st_mode):
-                yield Found(name, status.st_size, lambda path=path: path.open("rb"))
             else:
-                raise Refused(f"{shown(name)} is a link, or something else that is no file")
+                flaw = None if stat.S_ISREG(status.st_mode) else NO_FILE
+                yield Found(name, status.st_size, lambda path=path: path.open("rb"), flaw)
 
 
-def check_name(name: str) -> None:
-    """Raise Refused where a name leads out of its folder, or is no plain name."""
+def is_plain(name: str) -> bool:
+    """Whether a file may have that name."""
     parts = name.split("/")
-    if name.startswith("/") or ".." in parts:
-        raise Refused(f"{shown(name)} lies outside of the submission")
-    if len(parts) > DEEPEST or len(name) > LONGEST or any(part in ("", ".") for part in parts) or not name.isprintable():
-        raise Refused(f"{shown(name)} is no plain name")
+    return len(parts) <= DEEPEST and len(name) <= LONGEST and not any(part in ("", ".") for part in parts) and name.isprintable()
 
 
 def check(files: list[Found]) -> None:
-    """Raise Refused where files are too large, or would be one file on some systems."""
+    """Raise Refused where files are no ordinary ones or too large, or would be one file on some systems."""
     seen: dict[str, str] = {}
     for file in files:
+        if file.flaw is not None:
+            raise Refused(f"{shown(file.name)} {file.flaw}")
+        if not is_plain(file.name):
+            raise Refused(f"{shown(file.name)} is no plain name")
         if file.name.casefold() in seen:
             raise Refused(f"{shown(seen[file.name.casefold()])} and {shown(file.name)} are one file on some systems")
         seen[file.name.casefold()] = file.name

@@ -107,6 +107,7 @@ def write_zip(path: str | Path, files: Mapping[str, Path | bytes], executable: C
     with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, content in sorted(files.items()):
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3  # Unix, so that its modes count
             entry.external_attr = (stat.S_IFREG | (0o755 if name in executable else 0o644)) << 16  # readable by whoever unpacks it
             archive.writestr(entry, content if isinstance(content, bytes) else content.read_bytes(), zipfile.ZIP_DEFLATED)
 

@@ -6,10 +6,10 @@ From its answer alone nobody can tell whether a model recalls a place or makes o
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -216,15 +216,28 @@ def read_records(path: str | Path) -> list[Record]:
 def check_types(record: Record) -> None:
     """Raise TypeError or ValueError where a field is not of its kind."""
     for field in fields(Record):
-        value = getattr(record, field.name)
-        fits = {
-            "runners_up": lambda v: isinstance(v, list) and all(isinstance(said, str) and float(score) <= 0 for said, score in v),
-            "log_probability": lambda v: isinstance(v, float | int) and v <= 1e-6,
-            "first_letter_entropy": lambda v: isinstance(v, float | int) and v >= -1e-6,
-            "place_offset": lambda v: v is None or isinstance(v, int),
-            "right": lambda v: v is None or isinstance(v, bool),
-            "person_in_text": lambda v: v is None or isinstance(v, bool),
-            "reach": lambda v: v is None or v in REACHES,
-        }.get(field.name, lambda v, name=field.name: isinstance(v, str) or (v is None and name in ("person", "place")))
-        if not fits(value):
+        if not FITS[field.name](getattr(record, field.name)):
             raise ValueError(field.name)
+
+
+def is_log_probability(value: Any) -> bool:
+    return isinstance(value, float | int) and value <= 1e-6
+
+
+def of_kind(kind: Any) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kind)
+
+
+FITS: dict[str, Callable[[Any], bool]] = {  # whether a value may be that field's
+    "question": of_kind(str),
+    "person": of_kind(str | None),
+    "prediction": of_kind(str),
+    "log_probability": is_log_probability,
+    "runners_up": lambda value: isinstance(value, list) and all(isinstance(said, str) and is_log_probability(p) for said, p in value),
+    "first_letter_entropy": lambda value: isinstance(value, float | int) and value >= -1e-6,
+    "person_in_text": of_kind(bool | None),
+    "place": of_kind(str | None),
+    "place_offset": of_kind(int | None),
+    "reach": lambda value: value is None or value in REACHES,
+    "right": of_kind(bool | None),
+}

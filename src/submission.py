@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from console import Parser, UserError, run_reporting_errors
 from files import announce_if_bundled, file_sha256, read_questions, read_text, split_rows, write_zip
 from handout import ASKED_FOR, DEV, EDITIONS, PARTS, TEST, TEXT, TRAIN, find_edition, parts_of
+from recipes import RECIPES
 
 if TYPE_CHECKING:
     from dataset import CharCorruptionDataset
@@ -63,6 +64,8 @@ def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iter
     """The same for one model."""
     params, *outputs = PARTS[part]
     model = read_model(folder / params, "vanilla" if part == "nopretrain" else part, corpus)
+    if part == "vanilla" and model.config.n_embd != RECIPES["handout"].n_embd:
+        print(f"{params} has not the handout's size: graders ask such a model only where they are told its --recipe")
     for output, name in zip(outputs, (DEV, TEST), strict=True):
         questions, places = read_questions(folder / name)
         predictions = split_rows(read_text(folder / output, may_be_blank=True))

@@ -34,6 +34,7 @@ from make_corpus import write_world
 from model import GPT, GPTConfig, variant_flags
 
 ROOT = Path(__file__).parents[1]
+MODES = {"link": stat.S_IFLNK | 0o777, "pipe": stat.S_IFIFO | 0o644}
 ALL_POINTS = {"nopretrain": 5, "corruption": 10, "vanilla dev": 5, "vanilla test": 5, "variant test": 8}
 
 DATASET = """
@@ -150,14 +151,18 @@ def test_a_right_submission_gets_all_points(grading, data, hides, variants):
         assert 50 <= report.leaderboard[f"{variant}, dev %"] < 52
 
 
-@pytest.mark.parametrize("folder", ["my work/", "a/a/"])
-def test_in_a_folder_of_its_own_with_what_macos_adds_and_a_report_beside(grading, data, hides, folder):
+@pytest.mark.parametrize("folder", ["my work/", "a/a/", "./"])
+def test_in_a_folder_of_its_own_beside_what_is_not_graded_whatever_it_is(grading, data, hides, folder):
     files = {f"{folder}{name}": content for name, content in written(data, "perceiver").items()}
     added = {
         f"__MACOSX/{folder}._src": b"",
         f"__MACOSX/{folder}src/._run.py": b"",
         ".DS_Store": b"",
         "report.pdf": b"",
+        "Screenshot at 3.14.15\u202fPM.png": b"",
+        f"{folder}Icon\r": b"",
+        f"{folder}wandb/latest-run": (b"run-1", MODES["link"]),
+        f"{folder}{'deep/' * 30}x": b"",
         "a/more/still/src/run.py": b"",
     }
     assert not lost(grading(files | added), hides)
@@ -204,6 +209,11 @@ def all_wrong(files):
     return named | {name: b"Atlantis\n" * files[name].count(b"\n") for name in PARTS["nopretrain"][1:]}
 
 
+def not_pretrained_by_name_alone(files):
+    """The pretrained model once more, as the one that is not."""
+    return files | {ours: files[theirs] for ours, theirs in zip(PARTS["nopretrain"], PARTS["vanilla"], strict=True)}
+
+
 CARELESS = {
     "nothing in it": (lambda _: {"notes.txt": b""}, EVERYTHING, "Missing"),
     "parameters missing": (without("vanilla.finetune.params"), {"vanilla dev", "vanilla test"}, "Missing: vanilla.finetune.params"),
@@ -219,12 +229,12 @@ CARELESS = {
         "vanilla:",
     ),
     "answers that are all wrong": (all_wrong, {"nopretrain"}, "0 of 51 dev places right"),
+    "the pretrained model in place of the other": (not_pretrained_by_name_alone, {"nopretrain"}, "one not pretrained"),
     "another model without pretraining": (lambda files: forged(files, "nopretrain"), {"nopretrain"}, "otherwise than the file"),
 }
 
 # ---------------------------------------------------------------- hostile ones
 
-MODES = {"link": stat.S_IFLNK | 0o777, "pipe": stat.S_IFIFO | 0o644}
 BOMB = b"\0" * (70 * 10**6)
 FAKE = "print('{\"score\": 33}'); print('33 of 33 points')"
 REWRITE = """
@@ -371,11 +381,9 @@ def test_right_answers_that_are_not_the_models_do_not_count(grading, data, hides
 def test_a_submission_that_can_not_be_unpacked_is_refused_and_not_the_grader(tmp_path):
     import lzma
 
-    (tmp_path / "deep").mkdir()
-    folder = tmp_path / "deep"
-    for _ in range(40):
-        folder = folder / "d"
-        folder.mkdir()
+    folder = tmp_path.joinpath("deep", "src", *"d" * 40)
+    folder.mkdir(parents=True)
+    (folder / "run.py").touch()
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("src/run.py", bytes(range(256)) * 9)
     content = bytearray((tmp_path / "a.zip").read_bytes())
@@ -392,9 +400,11 @@ def test_a_submission_that_can_not_be_unpacked_is_refused_and_not_the_grader(tmp
 
 def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_path, monkeypatch):
     box = Sandbox(time.monotonic() + 60)
-    doors = "import os, socket\n"
+    doors = "import ctypes, os, socket\n"
     for attempt in ("socket.socket()", "socket.socket(socket.AF_UNIX)", "os.memfd_create('x')", "os.setuid(12)", "os.listdir('/tmp')"):
         doors += f"try:\n    {attempt}\n    print('open:', {attempt!r})\nexcept OSError:\n    pass\n"
+    for call in ("shmget(0, 4096, 0o1600)", "msgget(0, 0o1600)", "semget(0, 1, 0o1600)"):
+        doors += f"if ctypes.CDLL(None).{call} >= 0:\n    print('open:', {call!r})\n"
     (tmp_path / "boxes").mkdir()
     for folder in (tmp_path / "boxes", tmp_path, *tmp_path.parents[:2]):  # as /tmp is
         folder.chmod(folder.stat().st_mode | 0o711)
@@ -405,6 +415,17 @@ def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_pat
         assert ended.said == f"uid {box.user}"
     elif sys.platform == "linux" and box.keeps_secrets:
         assert ended.said == f"uid {os.getuid()}"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there, no path is that long")
+def test_folders_deeper_than_python_can_follow_are_counted_and_removed(tmp_path):
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    down = "import os\nfor _ in range(1800):\n    os.mkdir('d')\n    os.chdir('d')\nopen('x', 'wb').write(b'x' * 10**6)\nos.chmod('.', 0)"
+    subprocess.run([sys.executable, "-c", down], cwd=deep, check=True)
+    assert sandbox.disk_used(deep) >= 10**6 or os.geteuid() != 0  # whom the last folder is closed to
+    sandbox.remove(deep)
+    assert not deep.exists()
 
 
 def test_a_zip_that_is_none(grading, tmp_path):
@@ -486,6 +507,7 @@ def test_the_built_grader_run_by_its_own_script(real, hides, tmp_path, soak):
         assert {entry.filename for entry in archive.infolist() if entry.external_attr >> 16 & 0o111} == {"setup.sh", "run_autograder"}
         archive.extractall(home / "source")
     (home / "run_autograder").write_bytes((home / "source/run_autograder").read_bytes())
+    (home / "submission_metadata.json").touch(0o644)
     for path in (ROOT / "src").glob("*.py"):
         (home / "submission/src" / path.name).write_bytes(path.read_bytes())
     times, scores = 20 if soak else 1, []
@@ -498,6 +520,7 @@ def test_the_built_grader_run_by_its_own_script(real, hides, tmp_path, soak):
             environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
             done = subprocess.run(["bash", home / "run_autograder"], cwd="/", env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
+            assert stat.S_IMODE((home / "submission_metadata.json").stat().st_mode) == 0o600
             results = json.loads((home / "results/results.json").read_text(encoding="utf-8"))
             scores.append(results["score"])
             tests = {test["name"]: test for test in results["tests"]}
