@@ -22,7 +22,7 @@ from files import read_questions, written_whole
 from inventions import most_frequent, what_they_follow
 from model import GPT
 from page import read_taught, write_page
-from recall import REACHES, Record, make_records, score_predictions, write_records
+from recall import REACHES, Record, confidences, make_records, rights, score_predictions, write_records
 from recipes import Recipe
 from utils import evaluate_places
 
@@ -98,7 +98,7 @@ def evaluate(
 
 def show_recall(writer: Curves, name: str, records: Sequence[Record], taught: Sequence[tuple[str, str]]) -> None:
     """What the page shows, in TensorBoard: shares and confidences as steps of a hundred."""
-    sure, right = [record.confidence for record in records], [bool(record.right) for record in records]
+    sure, right = confidences(records), rights(records)
     for reach in REACHES:
         some = [record.right for record in records if record.reach == reach]
         if some:

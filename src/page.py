@@ -16,7 +16,7 @@ from calibration import auroc, calibration_error, fit_threshold, reliability, ri
 from console import Parser, UserError, run_reporting_errors
 from files import read_pairs, written_whole
 from inventions import among_most_taught, inventions, most_frequent, what_they_follow
-from recall import REACHES, Record, person_of, read_records
+from recall import REACHES, Record, confidences, person_of, read_records, rights
 
 Runs = Mapping[str, Sequence[Record]]
 Taught = Sequence[tuple[str, str]]  # people and places
@@ -151,7 +151,7 @@ def by_reach(graded: Runs) -> str:
         for number, (name, records) in enumerate(graded.items()):
             some = [record.right for record in records if record.reach == kind]
             bar = f'<span class="track"><span class="bar" style="width:{percent(sum(some), len(some)):.1f}%"></span></span>'
-            told = share(sum(some), len(some)) if some else "–"
+            told = share(sum(some), len(some))
             rows.append([kind, name, told, f"{sum(some)} of {len(some)}", f'<span class="run{number % 5}">{bar}</span>'])
     meaning = "".join(f"<li>{kind}: {means}</li>" for kind, means in REACH_MEANS.items())
     return (
@@ -267,14 +267,6 @@ def table_rows(name: str, records: Sequence[Record]) -> list[list[object]]:
 
 
 # ---------------------------------------------------------------- pieces
-
-
-def confidences(records: Sequence[Record]) -> list[float]:
-    return [record.confidence for record in records]
-
-
-def rights(records: Sequence[Record]) -> list[bool]:
-    return [bool(record.right) for record in records]
 
 
 def keyed(name: str, number: int) -> str:

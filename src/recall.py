@@ -50,6 +50,16 @@ class Record:
         return math.exp(self.log_probability)
 
 
+def confidences(records: Sequence[Record]) -> list[float]:
+    """How sure the model is of each."""
+    return [record.confidence for record in records]
+
+
+def rights(records: Sequence[Record]) -> list[bool]:
+    """Which of them are known to be right."""
+    return [bool(record.right) for record in records]
+
+
 def make_records(
     model: GPT,
     corpus: CharCorruptionDataset,
