@@ -25,9 +25,10 @@ SET_SECCOMP, CAPBSET_DROP, SET_CHILD_SUBREAPER, SET_NO_NEW_PRIVS = 22, 24, 36, 3
 LAST_CAPABILITY = 40
 FILTER_MODE, ALLOW, REFUSE = 2, 0x7FFF0000, 0x00050000 | 13  # EACCES
 LOAD, JUMP_IF_EQUAL, JUMP_IF_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
-ARCHITECTURES = {  # its name in seccomp, and there: socket, memfd_create, io_uring_setup, shmget, msgget, semget
-    "x86_64": (0xC000003E, (41, 319, 425, 29, 68, 64)),
-    "aarch64": (0xC00000B7, (198, 279, 425, 194, 186, 190)),
+# by architecture: its name in seccomp, and there socket, memfd_create, io_uring_setup; shmget, msgget, semget; add_key, request_key, keyctl
+ARCHITECTURES = {
+    "x86_64": (0xC000003E, (41, 319, 425, 29, 68, 64, 248, 249, 250)),
+    "aarch64": (0xC00000B7, (198, 279, 425, 194, 186, 190, 217, 218, 219)),
 }
 FOREIGN = 0x40000000  # from here on, x86_64 has the same calls under other numbers
 

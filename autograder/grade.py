@@ -65,6 +65,8 @@ class Grader:
             except Refused as refused:
                 report.fail(RUBRIC, f"Not graded: {refused}")
                 return report
+            models = [self.folder / PARTS[part][0] for part in ("nopretrain", "vanilla")]  # before they are written anew
+            self.same_model = all(map(Path.is_file, models)) and models[0].read_bytes() == models[1].read_bytes()
             with report.filling("corruption", "attention", "cross", "synthesizer"):
                 self.probe_code()
             self.described: dict[str, Any] = {}
@@ -136,9 +138,9 @@ class Grader:
 
     def grade_without_pretraining(self) -> None:
         """Complete, believed, not wrong altogether, and not the pretrained model."""
-        models = [self.folder / PARTS[part][0] for part in ("nopretrain", "vanilla")]
-        if all(model.is_file() for model in models) and models[0].read_bytes() == models[1].read_bytes():
-            self.report.fail(["nopretrain"], f"{models[0].name} and {models[1].name} are the same: this part asks for one not pretrained.")
+        if self.same_model:
+            names = f"{PARTS['nopretrain'][0]} and {PARTS['vanilla'][0]}"
+            self.report.fail(["nopretrain"], f"{names} are the same: this part asks for one not pretrained.")
             return
         right, problem = self.believed("nopretrain")
         if problem:

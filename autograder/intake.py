@@ -62,9 +62,9 @@ def files_of_zip(path: Path) -> Iterator[Found]:
     archive = zipfile.ZipFile(path)
     for entry in archive.infolist():
         name = entry.orig_filename.replace("\\", "/").removeprefix("./")  # as old zippers on Windows wrote, and others
-        ordinary = stat.S_IFMT(entry.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
-        flaw = NO_FILE if not ordinary else "is encrypted" if entry.flag_bits & 1 else None
-        if not name.endswith("/") and name:
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        flaw = NO_FILE if kind not in (0, stat.S_IFREG) else "is encrypted" if entry.flag_bits & 1 else None
+        if name and not name.endswith("/") and kind != stat.S_IFDIR:
             yield Found(name, entry.file_size, lambda entry=entry: archive.open(entry), flaw)
 
 

@@ -90,7 +90,7 @@ class Sandbox:
         outer = Path(tempfile.mkdtemp(prefix="graded-"))
         outer.chmod(0o711)
         folder = outer / "work"  # its own; what it lies in is not, lest it put a link in its place
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
         try:
             for file, source in (files or {}).items():
                 place(source, folder / file)
@@ -182,7 +182,8 @@ def watch(process: subprocess.Popen, folder: Path, seconds: float) -> str | None
 
 def unused_user() -> int:
     """The number of a user of whom no process runs, so that what the sandbox ends is its own."""
-    running = {process.uids().real for process in psutil.process_iter()} if psutil is not None else set()
+    uids = [process.info["uids"] for process in psutil.process_iter(["uids"])] if psutil is not None else []
+    running = {some.real for some in uids if some is not None}
     return random.choice([user for user in USERS if user not in running])
 
 
@@ -200,17 +201,14 @@ def resident(process: Any) -> int:
 
 
 def disk_used(folder: Path) -> int:
-    """The bytes that the files in a folder take."""
-    used, ahead = 0, [str(folder)]
-    while ahead:  # however deep
-        with suppress(OSError), os.scandir(ahead.pop()) as entries:
-            for entry in entries:
-                with suppress(OSError):  # it is gone by now
-                    if entry.is_dir(follow_symlinks=False):
-                        ahead.append(entry.path)
-                    else:
-                        used += entry.stat(follow_symlinks=False).st_blocks * 512
-    return used
+    """The bytes that a folder takes, with all in it."""
+    if os.name != "posix":
+        return sum(path.lstat().st_size for path in folder.rglob("*"))
+    try:  # by what follows paths of any length
+        kilobytes = subprocess.run(["du", "-sk", folder], capture_output=True, text=True, check=False, timeout=10).stdout.split()
+    except subprocess.TimeoutExpired:
+        return sys.maxsize
+    return 1024 * int(kilobytes[0]) if kilobytes else 0
 
 
 def environment(folder: Path) -> dict[str, str]:

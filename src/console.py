@@ -58,7 +58,10 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
             traceback.print_exc()
         what = str(error).strip().split("\n")[0] or "no more is known"
         if lacks_memory(error):
-            print(f"{name}: error: not enough memory: give a smaller --batch_size, or --device cpu ({what})", file=sys.stderr)
+            print(
+                f"{name}: error: not enough memory: a smaller --batch_size takes less, another --device may have more ({what})",
+                file=sys.stderr,
+            )
             return UserError.exit_code
         print(f"{name}: error: {type(error).__name__}: {what} (--debug shows where)", file=sys.stderr)
         return 1
@@ -71,7 +74,7 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
 
 def lacks_memory(error: Exception) -> bool:
     """Whether Python, or PyTorch on a GPU or a CPU, found no memory."""
-    return isinstance(error, MemoryError) or any(sign in str(error) for sign in ("out of memory", "DefaultCPUAllocator"))
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in ("out of memory", "ALLOC_FAILED", "DefaultCPUAllocator"))
 
 
 class Output(io.TextIOBase):

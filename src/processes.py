@@ -66,11 +66,13 @@ def agree_on_name(store: dist.Store, its_rank: int, size: int) -> str:
 
     The roll lists a token of each. Who finds its own there agrees to it: to one with a token of the dead, not all do.
     (How often torchrun has restarted would not do for a name: of two machines, one may not count a death on the other.)
+    Raises UserError where not all come.
     """
     token = uuid4().hex.encode()
-    store.set(f"agreed {its_rank}", "")
+    store.set(f"agreed {its_rank}", "")  # first: whoever finds a token waits for what its bearer agrees to
     store.set(f"token {its_rank}", token)
-    while True:
+    patience, began = store.timeout.total_seconds(), time.monotonic()
+    while time.monotonic() - began < patience:
         if its_rank == 0:
             store.set("roll", b" ".join(store.get(f"token {number}") for number in range(size)))
         roll = store.get("roll")
@@ -79,6 +81,7 @@ def agree_on_name(store: dist.Store, its_rank: int, size: int) -> str:
             if all(store.get(f"agreed {number}") == roll for number in range(size)):
                 return roll.split()[0].decode()
         time.sleep(0.05)
+    raise UserError(f"not all {size} processes came within {patience:.0f} s: see what ended the others, and start all again")
 
 
 @contextmanager

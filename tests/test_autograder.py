@@ -117,7 +117,14 @@ def zipped(files, path):
 @pytest.fixture
 def grading(data, hides, tmp_path, monkeypatch):
     """Grades files; the report, in which points that can't be given on this system are given."""
-    monkeypatch.setattr(Grader, "describe_params", lambda self: {})  # it takes PyTorch, and these parameters are text
+
+    def describe_params(self):
+        """Each file written anew, which differs by its name; what the grader does takes PyTorch, and these parameters are text."""
+        for name in self.taken & {params for params, *_ in PARTS.values()}:
+            (self.folder / name).write_bytes((self.folder / name).read_bytes() + b" " * len(name))
+        return {}
+
+    monkeypatch.setattr(Grader, "describe_params", describe_params)
 
     def grading(files):
         path = files if isinstance(files, Path) else zipped(files, tmp_path / "assignment5.zip")
@@ -161,6 +168,7 @@ def test_in_a_folder_of_its_own_beside_what_is_not_graded_whatever_it_is(grading
         "report.pdf": b"",
         "Screenshot at 3.14.15\u202fPM.png": b"",
         f"{folder}Icon\r": b"",
+        f"{folder}src": (b"", stat.S_IFDIR | 0o755),
         f"{folder}wandb/latest-run": (b"run-1", MODES["link"]),
         f"{folder}{'deep/' * 30}x": b"",
         "a/more/still/src/run.py": b"",
@@ -400,10 +408,10 @@ def test_a_submission_that_can_not_be_unpacked_is_refused_and_not_the_grader(tmp
 
 def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_path, monkeypatch):
     box = Sandbox(time.monotonic() + 60)
-    doors = "import ctypes, os, socket\n"
+    doors = "import ctypes, os, socket, stat\nprint(oct(stat.S_IMODE(os.stat('.').st_mode)))\n"
     for attempt in ("socket.socket()", "socket.socket(socket.AF_UNIX)", "os.memfd_create('x')", "os.setuid(12)", "os.listdir('/tmp')"):
         doors += f"try:\n    {attempt}\n    print('open:', {attempt!r})\nexcept OSError:\n    pass\n"
-    for call in ("shmget(0, 4096, 0o1600)", "msgget(0, 0o1600)", "semget(0, 1, 0o1600)"):
+    for call in ("shmget(0, 4096, 0o1600)", "msgget(0, 0o1600)", "semget(0, 1, 0o1600)", "syscall(250, 0, -3, 0)"):
         doors += f"if ctypes.CDLL(None).{call} >= 0:\n    print('open:', {call!r})\n"
     (tmp_path / "boxes").mkdir()
     for folder in (tmp_path / "boxes", tmp_path, *tmp_path.parents[:2]):  # as /tmp is
@@ -412,17 +420,18 @@ def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_pat
     ended = box.run([sys.executable, "-c", doors + "os.makedirs('a/b'); os.chmod('a', 0); print('uid', os.getuid())"])
     assert ended.problem is None and not list((tmp_path / "boxes").iterdir())
     if not box.missing:
-        assert ended.said == f"uid {box.user}"
+        assert ended.said == f"0o700\nuid {box.user}"
     elif sys.platform == "linux" and box.keeps_secrets:
-        assert ended.said == f"uid {os.getuid()}"
+        assert ended.said == f"0o700\nuid {os.getuid()}"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there, no path is that long")
 def test_folders_deeper_than_python_can_follow_are_counted_and_removed(tmp_path):
     deep = tmp_path / "deep"
     deep.mkdir()
-    down = "import os\nfor _ in range(1800):\n    os.mkdir('d')\n    os.chdir('d')\nopen('x', 'wb').write(b'x' * 10**6)\nos.chmod('.', 0)"
-    subprocess.run([sys.executable, "-c", down], cwd=deep, check=True)
+    down = "import os\nfor _ in range(1800):\n    os.mkdir('down')\n    os.chdir('down')\n"
+    at_last = "open('x', 'wb').write(b'x' * 10**6)\nos.chmod('.', 0)"
+    subprocess.run([sys.executable, "-c", down + at_last], cwd=deep, check=True)
     assert sandbox.disk_used(deep) >= 10**6 or os.geteuid() != 0  # whom the last folder is closed to
     sandbox.remove(deep)
     assert not deep.exists()

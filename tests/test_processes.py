@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 
@@ -17,6 +18,7 @@ import torch
 from torch import distributed as dist
 
 import processes
+from console import UserError
 from helpers import PRETRAIN, RUN, curve, execute, start, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="torchrun and signals as Unix has them")
@@ -224,15 +226,25 @@ def meet(store, size, late):
 
 @pytest.mark.parametrize("dead", [(), (2,), (0, 2), (0, 1, 2)])
 def test_those_who_meet_agree_on_a_name_that_no_meeting_before_had(dead):
-    """Whoever of the meeting before left a token, and agreed or not, before it died."""
+    """Whoever left a token before it died, and had agreed to the roll or not even come to that."""
     store, names = dist.HashStore(), set()
     for late in (0.0, 0.3, 0.0):
         for number in dead:
             store.set(f"token {number}", f"of the dead {number}")
-            store.set(f"agreed {number}", store.get("roll") if names else "")
+            if names:
+                store.set(f"agreed {number}", store.get("roll"))
         (name,) = set(meet(store, 3, late))
         assert name not in names
         names.add(name)
+
+
+def test_who_waits_for_the_dead_does_not_wait_for_ever():
+    store = dist.HashStore()
+    store.set_timeout(timedelta(seconds=0.5))
+    store.set("token 1", "of the dead")
+    store.set("agreed 1", "")
+    with pytest.raises(UserError, match="not all 2 processes came within"):
+        processes.agree_on_name(store, 0, 2)
 
 
 @pytest.mark.parametrize(
