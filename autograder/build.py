@@ -32,7 +32,7 @@ def main() -> None:
     read_answers(args.answers, questions)
     if read_questions(args.data / DEV)[1] is None:
         raise UserError(f"{args.data / DEV} has no places")
-    read_text(args.data / TEXT)
+    read_text(args.data / TEXT)  # which says in one line why it can't be, where it can't
     announce_if_bundled(args.data / TEXT, file_sha256(args.data / TEXT))
 
     here = ROOT / "autograder"

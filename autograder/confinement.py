@@ -1,7 +1,7 @@
 """Taking rights away from the own process, for good, before it runs a stranger's code (Linux).
 
-Landlock keeps it from files, TCP and signals to others, a seccomp filter from sockets of any kind and from memory that
-belongs to no process, and root loses its capabilities. The numbers are those of the kernel's headers: landlock.h,
+Landlock keeps it from files, TCP and signals to others, a seccomp filter from sockets of any kind and from memory
+and keys that belong to no process, and root loses its capabilities. The numbers are those of the kernel's headers: landlock.h,
 prctl.h, seccomp.h, bpf_common.h, unistd.h (docs.kernel.org: userspace-api/landlock, userspace-api/seccomp_filter).
 """
 

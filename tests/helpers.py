@@ -40,6 +40,13 @@ class OneByOne(Dataset):
         return self.dataset[index]
 
 
+class Evil:
+    """Unpickles into a call."""
+
+    def __reduce__(self):
+        return os.mkdir, ("pwned",)
+
+
 # ---------------------------------------------------------------- run.py as a process
 
 RUN = Path(__file__).parents[1] / "src" / "run.py"

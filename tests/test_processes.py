@@ -184,7 +184,7 @@ def test_a_killed_worker_ends_the_job_or_torchrun_restarts_it(beside, precise, r
 
 
 def test_two_machines_train_as_one_and_begin_again_after_a_death_on_one(beside, precise, tmp_path):
-    """Two of torchrun, each in a folder of its own."""
+    """Two of torchrun, each in a folder of its own; the one started first, whose process number is lower, is their first."""
     line = f"{PRETRAIN} --max_epochs 4 --writing_params_path {{0}}.params --tb_expt_name {{0}} --checkpoint_minutes 0 --resume"
     with socket.create_server(("localhost", 0)) as free:
         port = free.getsockname()[1]

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import io
-import os
 import zipfile
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 
 from console import UserError
 from dataset import CharCorruptionDataset
-from helpers import OneByOne
+from helpers import Evil, OneByOne
 from model import GPT, GPTConfig
 from resume import Checkpoints
 from trainer import Trainer, TrainerConfig
@@ -108,13 +107,6 @@ def test_of_a_damaged_one_the_one_before_is_used_and_stays(tmp_path, damage, cap
     assert checkpoints.load() == {"step": 1}
     checkpoints.previous.write_bytes(b"")
     assert checkpoints.load() is None
-
-
-class Evil:
-    """Unpickles into a call."""
-
-    def __reduce__(self):
-        return os.mkdir, ("pwned",)
 
 
 @pytest.mark.parametrize(

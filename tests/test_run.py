@@ -20,6 +20,7 @@ from checkpoint import load_model, load_params, save_params
 from console import UserError, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset
 from files import card_path, write_card
+from helpers import Evil
 from model import GPT, GPTConfig
 from recipes import RECIPES, choose_recipe
 
@@ -485,13 +486,6 @@ def test_characters_that_the_corpus_lacks_can_be_left_out(mistakes, command):
     assert said["strange.tsv"] == said["known.tsv"] and len(said["strange.tsv"].split("\n")) == 3
     known.unlink()
     Path("o").unlink()
-
-
-class Evil:
-    """Unpickles into a call."""
-
-    def __reduce__(self):
-        return os.mkdir, ("pwned",)
 
 
 @pytest.fixture(scope="module")

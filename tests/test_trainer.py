@@ -268,7 +268,7 @@ def test_the_best_parameters_on_the_test_set_are_kept(tmp_path):
     corpus = CharCorruptionDataset("\n".join(LINES), 48)
     asked = NameDataset(corpus, "\n".join(f"Person {i}\ttown {i}" for i in range(8)))
     path = tmp_path / "best.params"
-    trainer = Trainer(small_model(corpus), corpus, asked, TrainerConfig(max_epochs=2, batch_size=8, ckpt_path=path))
+    trainer = Trainer(small_model(corpus), corpus, asked, TrainerConfig(max_epochs=2, batch_size=8, ckpt_path=path, device="cpu"))
     trainer.train()
     best = small_model(corpus).eval()
     best.load_state_dict(torch.load(path, weights_only=True))
