@@ -32,9 +32,10 @@ def rotary_cache(n_positions: int, size: int) -> Tensor:
 
 
 def rotate(x: Tensor, cache: Tensor) -> Tensor:
-    """Turn each pair of neighbours by its position's angle: (..., T, D), (..., T, D/2, 2) -> (..., T, D)"""
-    (even, odd), (cos, sin) = x.unflatten(-1, (-1, 2)).unbind(-1), cache.type_as(x).unbind(-1)  # (..., T, D/2) each
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+    """Turn each pair of neighbours, as a complex number, by its position's angle: (..., T, D), (..., T, D/2, 2) -> (..., T, D)"""
+    dtype = torch.promote_types(x.dtype, torch.float32)  # of bfloat16, there are no complex numbers
+    pairs, turns = (torch.view_as_complex(y.to(dtype)) for y in (x.unflatten(-1, (-1, 2)), cache))  # (..., T, D/2) each
+    return torch.view_as_real(pairs * turns).flatten(-2).type_as(x)
 
 
 class Attention(nn.Module):
