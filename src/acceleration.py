@@ -140,7 +140,10 @@ class ThreadedGradients(Gradients):
             for loss, gradients in done:
                 losses.append(loss)
                 for parameter, gradient in zip(self.parameters, gradients, strict=True):
-                    parameter.grad = gradient.to(parameter.dtype) if parameter.grad is None else parameter.grad + gradient
+                    if parameter.grad is None:
+                        parameter.grad = gradient.to(parameter.dtype, copy=True)  # autograd may give two parameters one and the same
+                    else:
+                        parameter.grad += gradient
         return self.total(losses)
 
     def of_part(self, part: Part, seed: int) -> tuple[Tensor, Sequence[Tensor]]:
