@@ -224,7 +224,8 @@ def read_records(path: str | Path) -> list[Record]:
 
 
 def check_types(record: Record) -> None:
-    """Raise TypeError or ValueError where a field is not of its kind."""
+    """Raise TypeError or ValueError where a field is not of its kind, or holds half a character, which no page can."""
+    json.dumps(asdict(record), ensure_ascii=False).encode()
     for field in fields(Record):
         if not FITS[field.name](getattr(record, field.name)):
             raise ValueError(field.name)

@@ -187,7 +187,7 @@ def test_records_hold_what_the_model_says_and_survive_the_disk(tmp_path):
     assert all(json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n"))
     fine = json.loads(json.dumps(asdict(records[0])))
     kinds = {"log_probability": 800, "runners_up": None, "right": "no", "person": 3, "first_letter_entropy": "x", "reach": "far"}
-    wrong_kinds = [json.dumps(fine | {name: value}) for name, value in kinds.items()]
+    wrong_kinds = [json.dumps(fine | {name: value}) for name, value in [*kinds.items(), ("place", "\ud800")]]
     for wrong in ("{}", "[1]", "no JSON", '{"question": 1}', json.dumps(fine | {"log_probability": float("nan")}), *wrong_kinds):
         (tmp_path / "b.jsonl").write_text((tmp_path / "a.jsonl").read_text(encoding="utf-8") + wrong, encoding="utf-8")
         with pytest.raises(UserError, match=r"b.jsonl, line 3: no record"):
