@@ -6,7 +6,15 @@ import math
 import pytest
 import torch
 
-from attention import CausalCrossAttention, CausalSelfAttention, RotarySelfAttention, SynthesizerAttention, causal_mask
+from attention import (
+    CausalCrossAttention,
+    CausalSelfAttention,
+    RotarySelfAttention,
+    SynthesizerAttention,
+    causal_mask,
+    rotary_cache,
+    rotate,
+)
 from model import GPTConfig
 
 
@@ -122,6 +130,18 @@ def test_rotary_scores_depend_on_the_distance_alone():
     for same in scores.values():
         torch.testing.assert_close(torch.stack(same), same[0].expand(len(same), *same[0].shape), rtol=0, atol=1e-5)
     assert (scores[1][0] - scores[-1][0]).abs().min() > 1e-3  # and it matters which of the two comes first
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_a_rotation_is_rounded_once(dtype):
+    """In bfloat16, too, which has no complex numbers, and whose own sums of products would lose half of the bits."""
+    x = torch.randn(2, 8, 4).to(dtype)
+    angles = torch.arange(8.0, dtype=torch.float64)[:, None] * torch.tensor([1.0, 0.01], dtype=torch.float64)
+    even, odd = x.double()[..., 0::2], x.double()[..., 1::2]
+    exact = torch.stack([even * angles.cos() - odd * angles.sin(), even * angles.sin() + odd * angles.cos()], dim=-1).flatten(-2)
+    turned = rotate(x, rotary_cache(8, 4))
+    assert turned.dtype == dtype
+    torch.testing.assert_close(turned.double(), exact, rtol=torch.finfo(dtype).eps / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("length", [1, 4, 7])
