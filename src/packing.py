@@ -31,8 +31,10 @@ class LowCopy:
 
     def __init__(self, model: GPT) -> None:
         self.master = model
-        self.model = deepcopy(model).bfloat16().requires_grad_()
+        self.model = deepcopy(model).requires_grad_()
         self.copies = list(self.model.parameters())
+        for copy in self.copies:  # but not rotary angles, which are no parameters
+            copy.data = copy.data.bfloat16()
         # what is computed with: parameters, or several merged to one, and which rows of it are whose
         self.leaves: dict[nn.Parameter, list[nn.Parameter]] = {parameter: [parameter] for parameter in self.copies}
 
