@@ -66,7 +66,7 @@ def test_the_handouts_commands_in_their_order(folder, command, variant, flags):
         254 - len(set(text))
     )
     assert f"number of parameters: {n_parameters}" in out
-    assert re.search(r"^device: (cpu|cuda)$", out, flags=re.MULTILINE)
+    assert re.search(r"^device: (cpu|cuda:\d+)$", out, flags=re.MULTILINE)
 
     tail = f"--writing_params_path {v}.finetune.params --finetune_corpus_path birth_places_train.tsv"
     code, _, err = command(f"finetune {v} wiki.txt --reading_params_path {v}.pretrain.params {tail}", *quick)
