@@ -134,7 +134,7 @@ def test_rotary_scores_depend_on_the_distance_alone():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 def test_a_rotation_is_rounded_once(dtype):
-    """In bfloat16, too, which has no complex numbers, and whose own sums of products would lose half of the bits."""
+    """In bfloat16, too, which has no complex numbers, and whose own products and sums would each be rounded."""
     x = torch.randn(2, 8, 4).to(dtype)
     angles = torch.arange(8.0, dtype=torch.float64)[:, None] * torch.tensor([1.0, 0.01], dtype=torch.float64)
     even, odd = x.double()[..., 0::2], x.double()[..., 1::2]
