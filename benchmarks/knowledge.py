@@ -9,12 +9,14 @@ on these, and answers questions about other people. To choose between recipes, t
 end, not for choosing. Each `--change` is a run with these fields of the recipe changed (none: the recipe as it is), each
 `--mixed` one with this percentage of the training questions in pretraining. Finetuning has all of them, and without any
 in pretraining much to learn: change `finetune_epochs_pretrained` and `finetune_lr_pretrained` with it. Runs take long:
-each is added to `--results` when it ends, and what is there, by the same code, is not run again.
+each is added to `--results` when it ends, and what is there, by the same code, is not run again. One that was stopped
+goes on, but for its last five minutes, when the same is typed again.
 """
 
 import ast
 import json
 import random
+import shutil
 import sys
 from argparse import Namespace
 from collections import Counter
@@ -40,11 +42,13 @@ from files import read_pairs, read_text, sha256
 from model import GPT
 from recall import REACHES, lines_about, look_up, offset_in, person_of, place_in, reach_of, score_answers
 from recipes import RECIPES, VARIANTS, Recipe
+from resume import Checkpoints
 from stages import make_model, read_corpus, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
 
 Pair = tuple[str, str]  # a question and its place
 Curve = list[dict[str, float]]  # what was measured on the way: epoch, loss, right, nats
+CHECKPOINT_MINUTES = 5
 
 
 def hold_out(pairs: Sequence[Pair], n_people: int) -> tuple[list[Pair], list[Pair]]:
@@ -90,23 +94,37 @@ def retell(line: str, place: str, person: str, other: str) -> dict[str, str]:
 
 
 def train_watched(
-    model: GPT, dataset: Dataset, config: TrainerConfig, corpus: CharCorruptionDataset, pairs: Sequence[Pair]
+    model: GPT,
+    dataset: Dataset,
+    config: TrainerConfig,
+    corpus: CharCorruptionDataset,
+    pairs: Sequence[Pair],
+    checkpoints: Checkpoints,
 ) -> tuple[Curve, float]:
-    """Train, asking the questions ten times on the way; what came of it, and the seconds without that."""
+    """Train, from the last checkpoint on, asking the questions ten times on the way; what came of it, and the seconds without that."""
+    trainer = Trainer(model, dataset, None, config)
     curve: Curve = []
+    if state := checkpoints.load():
+        trainer.restore(state)
+        curve = state["curve"]
+        print(f"Going on after step {trainer.step}.")
 
     def look(epoch: int) -> None:
         if epoch % max(1, config.max_epochs // 10) == 0 or epoch == config.max_epochs:
+            trainer.read_losses()  # whenever they were read last
             right, nats = examine(model, corpus, pairs)
             curve.append({"epoch": epoch, "loss": trainer.loss, "right": mean(right), "nats": nats})
 
-    trainer = Trainer(model, dataset, None, config)
-    trainer.train(after_epoch=look)
+    def save() -> None:
+        if checkpoints.due():
+            checkpoints.save(trainer.state() | {"curve": curve})
+
+    trainer.train(save, look)
     return curve, trainer.seconds
 
 
-def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any]:
-    """Pretrain, finetune and ask; what came of it."""
+def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) -> dict[str, Any]:
+    """Pretrain, finetune and ask, with checkpoints in a folder of this run's own; what came of it."""
     corpus = read_corpus(args.data / "wiki.txt", args.variant, recipe)
     pairs = read_pairs(args.data / "birth_places_train.tsv")
     trained, asked = (pairs, read_pairs(args.data / "birth_dev.tsv")) if args.dev else hold_out(pairs, args.held_out)
@@ -121,13 +139,15 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace) -> dict[str, Any
     with blaming("what is asked"):
         NameDataset(corpus, "\n".join("\t".join(pair) for pair in asked))  # says before an hour has gone what can't be asked
 
+    folder.mkdir(exist_ok=True)
     seconds, curves = 0.0, {}
     for function, dataset in (
         ("pretrain", texts),
         ("finetune", NameDataset(corpus, "\n".join(rows))),
     ):
         config = trainer_config(Namespace(**vars(command), function=function), recipe, len(dataset), len(corpus), None)
-        curves[function], took = train_watched(model, dataset, config, corpus, asked)
+        checkpoints = Checkpoints(folder / function, {}, CHECKPOINT_MINUTES)
+        curves[function], took = train_watched(model, dataset, config, corpus, asked, checkpoints)
         seconds += took
         if function == "pretrain":
             told = within_reach(asked, corpus, recipe.block_size * 7 // 8)
@@ -265,9 +285,11 @@ def main() -> None:
             }
             result = next((r for r in kept if r["key"] == key), None)
             if result is None:
-                result = {"key": key, "machine": machine(device), **run(recipe, mixed, seed, args)}
+                unfinished = Path(f"{args.results}.{sha256(json.dumps(key))[:12]}")
+                result = {"key": key, "machine": machine(device), **run(recipe, mixed, seed, args, unfinished)}
                 with args.results.open("a", encoding="utf-8", newline="\n") as file:
                     file.write(json.dumps(result) + "\n")
+                shutil.rmtree(unfinished)
             found.append(result)
         elsewhere |= {result["machine"] for result in found} - {machine(device)}
         name = f"{change or args.recipe}{f', {mixed}% mixed in' * (mixed < 100)}"

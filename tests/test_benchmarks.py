@@ -179,6 +179,37 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
     assert (tmp_path / "kept.jsonl").read_text(encoding="utf-8").removeprefix(others).count("\n") == 2
 
 
+def test_knowledge_goes_on_where_it_was_stopped(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(RECIPES, "quick", dataclasses.replace(RECIPES["quick"], pretrain_epochs=3))
+    examine, looks = knowledge.examine, []
+
+    def run(results, allowed=5):
+        """Measure, but be stopped at the first look at the model beyond so many."""
+        looks.clear()
+
+        def look(*what):
+            if len(looks) == allowed:
+                raise KeyboardInterrupt
+            looks.append(what)
+            return examine(*what)
+
+        monkeypatch.setattr(knowledge, "examine", look)
+        monkeypatch.setattr(sys, "argv", ["k", "--recipe", "quick", "--data", str(world), "--held_out", "7", "--results", str(results)])
+        knowledge.main()
+        return json.loads(results.read_text(encoding="utf-8")) | {"s": 0}
+
+    whole = run(tmp_path / "whole.jsonl")
+    assert len(looks) == 5  # after each of three epochs, after finetuning's, and at the end
+    assert "Going on" not in capsys.readouterr().out
+    monkeypatch.setattr(knowledge, "CHECKPOINT_MINUTES", 0)  # one after each step
+    for allowed in (2, 1):  # it is stopped at the end of pretraining, and of finetuning
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "stopped.jsonl", allowed)
+    assert run(tmp_path / "stopped.jsonl") == whole
+    assert len(looks) == 2 and capsys.readouterr().out.count("Going on after step") == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"stopped.jsonl", "whole.jsonl"}
+
+
 def test_knowledge_says_before_it_begins_that_results_cant_be_kept(world, tmp_path, monkeypatch):
     monkeypatch.setattr(
         sys, "argv", ["knowledge.py", "--data", str(world), "--held_out", "7", "--results", str(tmp_path / "none" / "kept.jsonl")]
