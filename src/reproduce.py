@@ -36,7 +36,7 @@ def reproduce(edition: str, recipe: str, folder: Path) -> int:
     took = {}
     for command in commands(edition):
         script, *arguments = shlex.split(complete(command, recipe))
-        typed = [os.path.relpath(ROOT / script, folder), *arguments]
+        typed = [path_from(folder, ROOT / script), *arguments]
         print(f"\n{'' if folder == Path() else folder}$ python {shlex.join(typed)}", flush=True)
         began = time.monotonic()
         if code := run([sys.executable, *typed], folder):
@@ -52,6 +52,13 @@ def reproduce(edition: str, recipe: str, folder: Path) -> int:
         trained = read_card(folder / output_of(command)).get("seconds", seconds)
         print(f"{trained:8.0f} s  {' '.join(command.split()[:3])} -> {output_of(command)}")
     return 0
+
+
+def path_from(folder: Path, path: Path) -> str:
+    """The path as it is typed in the folder: from another drive of Windows, all of it."""
+    with suppress(ValueError):
+        return os.path.relpath(path, folder)
+    return str(path)
 
 
 def complete(command: str, recipe: str) -> str:

@@ -1,5 +1,7 @@
 """collect_submission.sh: what it takes, and what it says when something is wrong. The commands that lead there."""
 
+import ntpath
+import os
 import shutil
 import subprocess
 import sys
@@ -209,6 +211,14 @@ def test_sigterm_is_sent_on_and_what_it_makes_of_it_is_waited_for(tmp_path, ends
         wait_for(tmp_path / "there")
         process.terminate()
         assert process.wait(timeout=30) == 143
+
+
+def test_on_another_drive_of_windows_a_command_has_its_whole_path(monkeypatch):
+    here, there = Path("/data"), Path("/project/src/run.py")
+    assert Path(reproduce.path_from(here, there)) == Path("../project/src/run.py")
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "relpath", lambda path, start: ntpath.relpath(f"C:{path}", f"D:{start}"))
+        assert reproduce.path_from(here, there) == str(there)
 
 
 def test_every_command_is_run_and_a_failure_stops_there(monkeypatch, capsys):
