@@ -47,11 +47,21 @@ class Checkpoints:
         """Whether `minutes` have passed since the last one, or the beginning; with several processes, for the first one."""
         return processes.rank() == 0 and time.monotonic() - self.saved_at >= 60 * self.minutes
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Write a trainer's state, all of it or nothing. Raises UserError where it can't."""
+    def save(self, state: dict[str, Any]) -> bool:
+        """Write a trainer's state, all of it or nothing. False, with a warning, where it can't: no reason to lose the run."""
         self.saved_at = time.monotonic()
         content = BytesIO()
         torch.save({"run": self.run, "state": state}, content)
+        try:
+            self.write(content)
+        except UserError as error:  # a full disk, or what may not be read or written there
+            print(f"warning: {error}; the checkpoint before stays, where there is one", file=sys.stderr)
+            return False
+        self.saved_step = state["step"]
+        return True
+
+    def write(self, content: BytesIO) -> None:
+        """Put a file of this content, behind its hash, in the place of the newest one. Raises UserError where it can't."""
         with written_whole(self.path) as temporary:
             with temporary.open("wb") as file:
                 file.write(hashlib.sha256(content.getbuffer()).digest())
@@ -60,7 +70,6 @@ class Checkpoints:
                 os.fsync(file.fileno())  # before the one before is given up
             if read_whole(self.path) is not None:  # a damaged one does not take a good one's place
                 self.path.replace(self.previous)
-        self.saved_step = state["step"]
 
     def load(self) -> dict[str, Any] | None:
         """The newest state that is whole; None where there is none. Raises UserError where it can't be read or is another run's."""
@@ -153,14 +162,8 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Cal
 
     def save() -> bool:
         """Whether it could be saved."""
-        state = trainer.state()
-        if processes.rank() == 0:
-            try:
-                checkpoints.save(state)
-            except UserError as error:  # a full disk, or what may not be read or written there: no reason to lose the run
-                print(f"warning: {error}; the checkpoint before stays, where there is one", file=sys.stderr)
-                return False
-        return True
+        state = trainer.state()  # in all processes alike: it may end the run
+        return processes.rank() != 0 or checkpoints.save(state)
 
     with Signals() as signals:
 

@@ -109,6 +109,17 @@ def test_of_a_damaged_one_the_one_before_is_used_and_stays(tmp_path, damage, cap
     assert checkpoints.load() is None
 
 
+def test_one_that_cant_be_written_leaves_the_one_before_and_the_run_its_way(tmp_path, capsys):
+    checkpoints = saved(tmp_path, 1)
+    checkpoints.previous.mkdir()  # where a file is to be put
+    assert checkpoints.save({"step": 2}) is False and checkpoints.saved_step == 1
+    errors = capsys.readouterr().err
+    assert f"warning: can't write {checkpoints.path}: " in errors and "; the checkpoint before stays" in errors
+    assert checkpoints.load() == {"step": 1}
+    checkpoints.previous.rmdir()
+    assert checkpoints.save({"step": 3}) is True and checkpoints.load() == {"step": 3}
+
+
 @pytest.mark.parametrize(
     ("content", "compression", "why"),
     [
