@@ -68,7 +68,7 @@ LAPTOP = Recipe(
     lr_floor=0.0,
 )
 
-# the same for twice as long, two fifths of the handout's examples: the perceiver gains two points by it, vanilla and rope nothing
+# the same for twice as long, two fifths of the handout's examples: the perceiver gains two points by it, the others nothing
 BEST = replace(LAPTOP, pretrain_epochs=150)
 
 # the same for the demo: a few hundred people, minutes
