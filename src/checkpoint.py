@@ -57,7 +57,9 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     found = describe(state)
     n_head = card.get("recipe", {}).get("n_head", max(1, (found["width"] or 0) // 32))  # so many in a head of all recipes
     sizes = [found[what] for what in ("vocabulary size", "block size", "blocks", "width")]
-    if found["variant"] not in VARIANTS or not all(sizes) or found["block size"] > LONGEST_BLOCK or found["width"] % n_head:
+    whole = all(tensor.untyped_storage().nbytes() >= tensor.nbytes for tensor in state.values())  # one number may be shown as a billion
+    known = whole and found["variant"] in VARIANTS and all(sizes)
+    if not known or found["block size"] > LONGEST_BLOCK or found["width"] % n_head:
         raise UserError(f"{path} holds no model of this project's kind")
     n_characters, block_size, n_blocks, width = sizes
     n_layer = n_blocks + 2 * (found["variant"] == "perceiver")  # its two ends go by other names

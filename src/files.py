@@ -83,18 +83,18 @@ def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
 def written_whole(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to, renamed to it at the end: all of the file appears, or nothing.
 
-    Raises UserError where it can't be.
+    A link stays one, and the file that it names is written. Raises UserError where it can't be.
     """
-    path = Path(path)
-    if not path.name:
+    if not Path(path).name:
         raise UserError(f"can't write {path}: it is a folder")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    real = Path(os.path.realpath(path))
+    temporary = real.with_name(f".{real.name}.{os.getpid()}")
     try:
         temporary.touch()
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(real)
     except OSError as error:
         raise UserError(f"can't write {path}: {error.strerror or error}") from None
     finally:
@@ -114,8 +114,9 @@ def write_zip(path: str | Path, files: Mapping[str, Path | bytes], executable: C
 
 def clear_leftovers(path: str | Path) -> None:
     """Remove what a process that was killed while it wrote `path` has left beside it."""
-    beginning = f".{Path(path).name}."
-    for leftover in Path(path).parent.glob(f"{glob.escape(beginning)}*"):
+    real = Path(os.path.realpath(path))
+    beginning = f".{real.name}."
+    for leftover in real.parent.glob(f"{glob.escape(beginning)}*"):
         if leftover.name.removeprefix(beginning).isdigit():  # else it is of a file with a longer name
             with suppress(OSError):
                 leftover.unlink()

@@ -14,9 +14,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from console import Parser, run_reporting_errors
-from files import read_card
-from handout import EDITIONS, TRAIN, commands
+from console import Parser, UserError, run_reporting_errors
+from files import file_sha256, read_card
+from handout import EDITIONS, TEXT, TRAIN, commands
 from recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +32,8 @@ def main() -> int:
 
 
 def reproduce(edition: str, recipe: str, folder: Path) -> int:
-    """Run an edition's commands in a folder with the data; print what each took."""
+    """Run an edition's commands in a folder with the data; print what each took. Raises UserError as `refuse_others`."""
+    refuse_others(edition, recipe, folder)
     took = {}
     for command in commands(edition):
         script, *arguments = shlex.split(complete(command, recipe))
@@ -52,6 +53,18 @@ def reproduce(edition: str, recipe: str, folder: Path) -> int:
         trained = read_card(folder / output_of(command)).get("seconds", seconds)
         print(f"{trained:8.0f} s  {' '.join(command.split()[:3])} -> {output_of(command)}")
     return 0
+
+
+def refuse_others(edition: str, recipe: str, folder: Path) -> None:
+    """Raise UserError where parameters there are of another recipe or text: their checkpoints could not be gone on from."""
+    if not (folder / TEXT).is_file():
+        return  # the first command will say so
+    text = file_sha256(folder / TEXT)
+    cards = {name: read_card(folder / name) for name in map(output_of, commands(edition)) if name.endswith(".params")}
+    others = [name for name, card in cards.items() if card and (card["arguments"]["recipe"], card["corpus_sha256"]) != (recipe, text)]
+    if others:
+        cure = "delete them and their checkpoints (*.params*), or work in another folder"
+        raise UserError(f"{', '.join(others)}: of another recipe than {recipe}, or another {TEXT} than this: {cure}")
 
 
 def path_from(folder: Path, path: Path) -> str:

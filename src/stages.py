@@ -21,7 +21,7 @@ from console import UserError, blaming
 from curves import Curves, open_curves
 from dataset import CharCorruptionDataset, NameDataset, mix
 from evaluation import Watcher, prepare_asking, prepare_evaluation
-from files import announce_if_bundled, file_sha256, read_text, write_card
+from files import announce_if_bundled, file_sha256, read_card, read_text, write_card
 from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe, choose_recipe
 from resume import Checkpoints, train_resumably
@@ -48,9 +48,17 @@ def run(args: Namespace) -> None:
         print(f"device: {device}")
         if args.reading_params_path is not None:
             load_params(model, args.reading_params_path, corpus.text.vocabulary_sha256)
+            announce_other_recipe(args)
         prepare = {"evaluate": prepare_evaluation, "ask": prepare_asking}.get(args.function, prepare_training)
         work = prepare(args, recipe, model.to(device), corpus)
     work()
+
+
+def announce_other_recipe(args: Namespace) -> None:
+    """Say in one line where the parameters to read were trained by another recipe than the command's."""
+    theirs = read_card(args.reading_params_path).get("arguments", {}).get("recipe", args.recipe)
+    if theirs != args.recipe:
+        print(f"{args.reading_params_path} was trained with --recipe {theirs}, not {args.recipe}: give the same, if not on purpose.")
 
 
 def read_corpus(path: str | Path, variant: str, recipe: Recipe) -> CharCorruptionDataset:
@@ -87,9 +95,12 @@ def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> Datase
 
 def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
     """Read what there is to learn; to be called, to learn it."""
-    if args.function == "pretrain" and recipe.mixes_questions and args.finetune_corpus_path is None:
+    dataset = read_training_data(args, corpus)
+    if args.function == "pretrain" and args.finetune_corpus_path is not None:
+        print(f"{len(dataset) - len(corpus)} questions are mixed into the text.")
+    elif args.function == "pretrain" and recipe.mixes_questions:
         print("This recipe is made for training questions mixed into the text: name them with --finetune_corpus_path.")
-    return partial(train, args, recipe, model, corpus, read_training_data(args, corpus), Watcher(args, model, corpus))
+    return partial(train, args, recipe, model, corpus, dataset, Watcher(args, model, corpus))
 
 
 def train(

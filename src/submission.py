@@ -74,7 +74,7 @@ def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iter
             continue
         if name == DEV and places is not None:
             print(f"{output}: {say(part, sum(map(str.__eq__, predictions, places)), len(places))}")
-        chosen = random.sample(range(len(questions)), min(ASKED_AGAIN, len(questions)))
+        chosen = random.Random(0).sample(range(len(questions)), min(ASKED_AGAIN, len(questions)))  # the same ones each time
         again = answers_of(model, corpus, [questions[index] for index in chosen])
         differing = sum(predictions[index] != said for index, said in zip(chosen, again, strict=True))
         if differing > ROUNDING:

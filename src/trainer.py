@@ -1,8 +1,8 @@
 """The training loop: any model that returns (logits, loss), on any map-style dataset of (x, y) pairs.
 
-Every random choice of a run is a function of (seed, step): the batch of a step is drawn from it, and the default
-generator, which dropout uses, is seeded from it anew at each step. A seed and a step number are therefore all there is
-to know of a run's randomness, whatever the number of workers or cores.
+Every random choice of a run is a function of (seed, step): the batch of a step is drawn from it (with torch, or with
+Python's `random`), and the default generator, which dropout uses, is seeded from it anew at each step. A seed and a step
+number are therefore all there is to know of a run's randomness, whatever the number of workers or cores.
 """
 
 import math

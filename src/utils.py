@@ -1,7 +1,8 @@
 """Seeds, decoding and scoring."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -23,6 +24,19 @@ def set_seed(seed: int) -> None:
     """Seed Python's and torch's default generators, on all devices."""
     random.seed(seed)
     torch.manual_seed(seed)
+
+
+@contextmanager
+def drawing_by(seed: int) -> Iterator[None]:
+    """Python's generator, and torch's on the CPU, start from the seed here; afterwards they go on as if they had not."""
+    former = random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(seed)
+        torch.default_generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(former)
 
 
 # ---------------------------------------------------------------- decoding

@@ -130,12 +130,17 @@ def test_predictions_are_what_one_question_at_a_time_gives(folder, command):
     assert len(set(expected)) > 1
 
 
-@pytest.mark.parametrize(("recipe", "flag"), [("handout", ""), ("quick", ""), ("quick", "--finetune_corpus_path birth_places_train.tsv")])
-def test_a_recipe_made_for_mixed_questions_says_so_where_they_are_not_named(folder, command, monkeypatch, recipe, flag):
+@pytest.mark.parametrize(
+    ("recipe", "flag"),
+    [(recipe, flag) for recipe in ("handout", "quick") for flag in ("", "--finetune_corpus_path birth_places_train.tsv")],
+)
+def test_questions_that_are_mixed_in_are_told_of_and_so_are_those_that_a_recipe_misses(folder, command, monkeypatch, recipe, flag):
     monkeypatch.setattr(stages, "train", lambda *_: None)
     code, out, err = command(f"{TRAIN} --recipe {recipe} {flag}")
     assert code == 0, err
     assert ("name them with --finetune_corpus_path" in out) == (recipe == "quick" and not flag)
+    n_questions = len(Path("birth_places_train.tsv").read_text(encoding="utf-8").splitlines())
+    assert (f"{n_questions} questions are mixed into the text." in out) == bool(flag)
 
 
 def test_questions_are_learnt_whole_in_pretraining_only(folder):
@@ -193,6 +198,26 @@ def test_a_recipes_model_is_known_by_its_parameters_alone(tmp_path, recipe):
     save_params(model, tmp_path / "x.params")
     idx = torch.randint(9, (2, 24))
     torch.testing.assert_close(load_model(tmp_path / "x.params").eval()(idx)[0], model(idx)[0])
+
+
+def test_a_recipe_other_than_that_of_the_parameters_is_told_of(folder, command, monkeypatch):
+    monkeypatch.setattr(stages, "train", lambda *_: None)
+    save_params(untrained(stages.read_corpus("wiki.txt", "vanilla", RECIPES["laptop"]), "laptop"), "l.params")
+    line = "finetune vanilla wiki.txt --reading_params_path l.params --writing_params_path f --finetune_corpus_path birth_places_train.tsv"
+    assert "--recipe" not in command(line)[1]  # nobody says what they are of
+    write_card("l.params", {"arguments": {"recipe": "laptop"}})
+    assert "l.params was trained with --recipe laptop, not handout: give the same" in command(line)[1]
+    assert "l.params was trained" not in command(f"{line} --recipe laptop")[1]
+
+
+def test_a_small_file_asks_for_no_large_model(tmp_path):
+    """A tensor may show one number as many."""
+    state = GPT(GPTConfig(9, 24, n_layer=1, n_head=2, n_embd=32)).state_dict()
+    torch.save(state, tmp_path / "x.params")
+    assert load_model(tmp_path / "x.params").config.vocab_size == 9
+    torch.save(state | {"tok_emb.weight": torch.zeros(1).expand(10**13, 32)}, tmp_path / "x.params")
+    with pytest.raises(UserError, match=r"x.params holds no model of this project's kind"):
+        load_model(tmp_path / "x.params")
 
 
 def test_heads_that_a_card_tells_otherwise_are_named(tmp_path):

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import reproduce
+from console import UserError
 from dataset import CharCorruptionDataset
 from evaluation import answer_questions
-from files import read_questions
+from files import file_sha256, read_questions, write_card
 from handout import PARTS, commands, find_edition
 from helpers import wait_for
 from model import GPT, GPTConfig, variant_flags
@@ -143,6 +144,17 @@ def test_what_does_not_belong_together_is_named_and_nothing_is_zipped(project, o
     assert "perceiver.finetune.params are parameters of a synthesizer model, not of a perceiver one" in variant
 
 
+def test_one_answer_may_be_rounded_otherwise_and_no_more(project):
+    """Of ten questions, all are asked again."""
+    path = project / "vanilla.pretrain.dev.predictions"
+    said = path.read_text(encoding="utf-8").splitlines()
+    for wrong, code in ((1, 0), (2, 1)):
+        path.write_text("".join(f"{line}\n" for line in ["Nowhere"] * wrong + said[wrong:]), encoding="utf-8")
+        done = collect(project)
+        assert done.returncode == code, done.stderr
+    assert f"{path.name} is stale: vanilla.finetune.params answers 2 of 10 questions otherwise: evaluate again" in done.stderr
+
+
 def test_damaged_parameters_and_those_of_another_text_are_named(project):
     with (project / "wiki.txt").open("a", encoding="utf-8") as file:
         file.write("a new character: \u0394\n")
@@ -219,6 +231,24 @@ def test_on_another_drive_of_windows_a_command_has_its_whole_path(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os.path, "relpath", lambda path, start: ntpath.relpath(f"C:{path}", f"D:{start}"))
         assert reproduce.path_from(here, there) == str(there)
+
+
+def test_parameters_of_another_recipe_or_text_are_named_before_the_first_command(monkeypatch, tmp_path):
+    """Each of their checkpoints would stop a later command, perhaps hours after the one before."""
+    ran = []
+    monkeypatch.setattr(reproduce, "run", lambda command, folder: ran.append(command) or 0)
+    (tmp_path / "wiki.txt").write_text("Ann Lee. Ann Lee was born in Ulm.\n", encoding="utf-8")
+    for name in ("vanilla.model.params", "perceiver.pretrain.params"):
+        (tmp_path / name).write_bytes(b"parameters")
+        write_card(tmp_path / name, {"arguments": {"recipe": "laptop"}, "corpus_sha256": file_sha256(tmp_path / "wiki.txt")})
+    assert reproduce.reproduce("perceiver", "laptop", tmp_path) == 0 and ran
+    ran.clear()
+    with pytest.raises(UserError, match=r"^vanilla.model.params, perceiver.pretrain.params: of another recipe than handout, or another"):
+        reproduce.reproduce("perceiver", "handout", tmp_path)
+    (tmp_path / "wiki.txt").write_text("Cy Du. Cy Du was born in Lima.\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"^vanilla.model.params: of another recipe than laptop, or another wiki.txt than this: delete "):
+        reproduce.reproduce("synthesizer", "laptop", tmp_path)
+    assert not ran
 
 
 def test_every_command_is_run_and_a_failure_stops_there(monkeypatch, capsys):

@@ -26,6 +26,21 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert sorted(tmp_path.iterdir()) == [link, path]
 
 
+def test_a_link_stays_one_and_what_it_names_is_written(tmp_path):
+    """Large files may lie on another disk."""
+    (tmp_path / "disk").mkdir()
+    for target in ("there", "not yet"):
+        link, real = tmp_path / f"{target}.params", tmp_path / "disk" / target
+        link.symlink_to(real)
+        (tmp_path / "disk" / "there").write_text("before")
+        (tmp_path / "disk" / f".{target}.77").touch()  # a killed process's
+        clear_leftovers(link)
+        with written_whole(link) as temporary:
+            temporary.write_text("after")
+        assert link.readlink() == real and real.read_text() == "after"
+    assert {path.name for path in (tmp_path / "disk").iterdir()} == {"there", "not yet"}
+
+
 def test_what_others_are_writing_just_now_is_left_to_them(tmp_path):
     """Theirs is named after another file, whose name begins like this one's, and may end in a number, too."""
     for name in (".x.77", ".x.params.77", ".x.2.77", ".x.params.checkpoint.77", ".y.77", "x"):
