@@ -15,7 +15,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, default_collate
 import processes
 from corpus import MASK, PAD
 from dataset import CharCorruptionDataset, Cuts, NameDataset
-from utils import derive_seed, drawing_by
+from utils import derive_seed, seeded
 
 
 class Part(NamedTuple):
@@ -106,7 +106,7 @@ class Batches(Dataset):
         return self._order[1][batch * self.batch_size :][: self.batch_size]
 
     def __getitem__(self, step: int) -> Batch:
-        with drawing_by(derive_seed(self.seed, "batch", step)):
+        with seeded(derive_seed(self.seed, "batch", step)):
             x, y = default_collate([self.dataset[index] for index in self.chosen(step).tolist()])
         if self.ignored is None:
             return Batch([Part(x, y, 1.0)], len(x), y.numel())

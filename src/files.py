@@ -164,3 +164,8 @@ def read_card(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     return card if intact else {}
+
+
+def recipe_of(card: dict[str, Any]) -> str | None:
+    """The recipe of the run that a card of parameters tells of; None where it does not say."""
+    return card.get("arguments", {}).get("recipe")

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from console import Parser, UserError, run_reporting_errors
-from files import file_sha256, read_card
+from files import file_sha256, read_card, recipe_of
 from handout import EDITIONS, TEXT, TRAIN, commands
 from recipes import RECIPES
 
@@ -61,7 +61,7 @@ def refuse_others(edition: str, recipe: str, folder: Path) -> None:
         return  # the first command will say so
     text = file_sha256(folder / TEXT)
     cards = {name: read_card(folder / name) for name in map(output_of, commands(edition)) if name.endswith(".params")}
-    others = [name for name, card in cards.items() if card and (card["arguments"]["recipe"], card["corpus_sha256"]) != (recipe, text)]
+    others = [name for name, card in cards.items() if card and (recipe_of(card), card.get("corpus_sha256")) != (recipe, text)]
     if others:
         cure = "delete them and their checkpoints (*.params*), or work in another folder"
         raise UserError(f"{', '.join(others)}: of another recipe than {recipe}, or another {TEXT} than this: {cure}")

@@ -21,7 +21,7 @@ from console import UserError, blaming
 from curves import Curves, open_curves
 from dataset import CharCorruptionDataset, NameDataset, mix
 from evaluation import Watcher, prepare_asking, prepare_evaluation
-from files import announce_if_bundled, file_sha256, read_card, read_text, write_card
+from files import announce_if_bundled, file_sha256, read_card, read_text, recipe_of, write_card
 from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe, choose_recipe
 from resume import Checkpoints, train_resumably
@@ -56,9 +56,9 @@ def run(args: Namespace) -> None:
 
 def announce_other_recipe(args: Namespace) -> None:
     """Say in one line where the parameters to read were trained by another recipe than the command's."""
-    theirs = read_card(args.reading_params_path).get("arguments", {}).get("recipe", args.recipe)
-    if theirs != args.recipe:
-        print(f"{args.reading_params_path} was trained with --recipe {theirs}, not {args.recipe}: give the same, if not on purpose.")
+    theirs = recipe_of(read_card(args.reading_params_path))
+    if theirs not in (None, args.recipe):
+        print(f"{args.reading_params_path} was trained with --recipe {theirs}, not {args.recipe}: give the same, unless on purpose.")
 
 
 def read_corpus(path: str | Path, variant: str, recipe: Recipe) -> CharCorruptionDataset:

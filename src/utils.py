@@ -27,7 +27,7 @@ def set_seed(seed: int) -> None:
 
 
 @contextmanager
-def drawing_by(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Python's generator, and torch's on the CPU, start from the seed here; afterwards they go on as if they had not."""
     former = random.getstate()
     with torch.random.fork_rng(devices=[]):
