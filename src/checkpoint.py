@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from console import UserError
-from files import read_card, refuse_pipes, written_whole
+from files import read_card, reading, told_by, written_whole
 from model import GPT, GPTConfig, variant_flags
 from recipes import VARIANTS
 
@@ -41,7 +41,7 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
     state = read_state(Path(path), 2 * sum(tensor.nbytes for tensor in wanted.values()) + SPARE)  # twice: they may be doubles
     card = read_card(path)
     found, asked = describe(state), describe(wanted)
-    found["heads"] = card.get("recipe", {}).get("n_head", model.config.n_head)
+    found["heads"] = n_head_of(card) or model.config.n_head
     asked["heads"] = model.config.n_head
     for what, value in found.items():
         if value != asked[what]:
@@ -55,7 +55,7 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     """The model that a file of parameters holds, whatever its variant and size. Raises UserError as `load_params` does."""
     state, card = read_state(Path(path), 2 * SPARE), read_card(path)
     found = describe(state)
-    n_head = card.get("recipe", {}).get("n_head", max(1, (found["width"] or 0) // 32))  # so many in a head of all recipes
+    n_head = n_head_of(card) or max(1, (found["width"] or 0) // 32)  # so many in a head of all recipes
     sizes = [found[what] for what in ("vocabulary size", "block size", "blocks", "width")]
     whole = all(tensor.untyped_storage().nbytes() >= tensor.nbytes for tensor in state.values())  # one number may be shown as a billion
     known = whole and found["variant"] in VARIANTS and all(sizes)
@@ -68,6 +68,12 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     check_vocabulary(path, card, vocabulary)
     fill(model, state, path)
     return model
+
+
+def n_head_of(card: dict[str, Any]) -> int | None:
+    """The number of heads that a card of parameters tells of; None where it does not say."""
+    n_head = told_by(card, "recipe", "n_head", kind=int)
+    return n_head if n_head and n_head > 0 else None
 
 
 def check_vocabulary(path: str | Path, card: dict[str, Any], vocabulary: str | None) -> None:
@@ -103,9 +109,8 @@ def unpacked_size(file: BinaryIO) -> int:
 
 def read_state(path: Path, largest: int) -> dict[str, Tensor]:
     """The tensors in a file, by name. Raises UserError where it holds anything else, or more than `largest` bytes."""
-    refuse_pipes(path)
     try:
-        with path.open("rb") as file:
+        with reading(path), path.open("rb") as file:
             size = max(path.stat().st_size, unpacked_size(file))
             if size > largest:
                 raise UserError(f"{path} unpacks to {size / 1e6:.1f} MB, far more than the model has: not read")
@@ -117,8 +122,6 @@ def read_state(path: Path, largest: int) -> dict[str, Tensor]:
         state = torch.load(content, map_location="cpu", weights_only=True)
     except UserError:
         raise
-    except OSError as error:
-        raise UserError(f"can't read {path}: {error.strerror or error}") from None
     except Exception:  # what a damaged or foreign file raises is anybody's guess
         raise UserError(f"{path} {DAMAGED}") from None
     if not isinstance(state, dict):

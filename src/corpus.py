@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from console import UserError, blaming
-from files import file_sha256, read_card, refuse_pipes, sha256, write_card, written_whole
+from files import file_sha256, read_card, reading, sha256, write_card, written_whole
 
 PAD_CHAR = "\u25a1"  # □ fills up to the block's end
 MASK_CHAR = "\u2047"  # ⁇ marks the cut and what was cut out, the answer's beginning and its end
@@ -97,17 +97,14 @@ def encode_file(path: str | Path) -> EncodedText:
     Raises UserError where the file can't be read, is empty or no UTF-8, or holds one of the two sentinels.
     """
     path = Path(path)
-    refuse_pipes(path)
-    try:
+    with reading(path):
         stat = path.stat()
         large = stat.st_size >= CACHE_FROM
         with ThreadPoolExecutor() as pool:  # hashing a large file takes a while: both at a time
-            reading = pool.submit(read_card, cache_path(path)) if large else None
+            found = pool.submit(read_card, cache_path(path)) if large else None
             text_hash = file_sha256(path)
-    except OSError as error:
-        raise UserError(f"can't read {path}: {error.strerror or error}") from None
     key = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": text_hash}
-    if reading and key.items() <= (card := reading.result()).items():
+    if found and key.items() <= (card := found.result()).items():
         return map_cache(path, card)
     with tqdm(total=2 * stat.st_size, unit="B", unit_scale=True, desc=f"encoding {path.name}", delay=2, leave=False) as bar:
         with blaming(path):

@@ -18,24 +18,27 @@ BUNDLED_SHA256 = "a250bedae2637cad7702e82e1140375e1a85819d89366074a94f162c63012f
 # ---------------------------------------------------------------- reading and writing
 
 
-def refuse_pipes(path: str | Path) -> None:
-    """Raise UserError where `path` is neither file nor folder: to read from a pipe, say, might take for ever."""
-    with suppress(OSError):  # which reading it will raise too
-        mode = Path(path).stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise UserError(f"can't read {path}: it is no ordinary file")
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Raise UserError where `path` can't be read, or is neither file nor folder: to read from a pipe, say, might take for ever."""
+    try:
+        with suppress(FileNotFoundError):  # which reading it will raise too
+            mode = Path(path).stat().st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                raise UserError(f"can't read {path}: it is no ordinary file")
+        yield
+    except OSError as error:
+        raise UserError(f"can't read {path}: {error.strerror or error}") from None
 
 
 def read_text(path: str | Path, may_be_blank: bool = False) -> str:
     """The text of a UTF-8 file, any line endings read as newlines and a byte order mark dropped. Raises UserError."""
-    refuse_pipes(path)
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        with reading(path):
+            text = Path(path).read_text(encoding="utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise UserError(f"{path}, line {line}: byte {error.start} is not UTF-8: save it as UTF-8 text") from None
-    except OSError as error:
-        raise UserError(f"can't read {path}: {error.strerror or error}") from None
     if not may_be_blank and not text.strip():
         raise UserError(f"{path} is empty")
     return text
@@ -166,6 +169,14 @@ def read_card(path: str | Path) -> dict[str, Any]:
     return card if intact else {}
 
 
+def told_by(card: dict[str, Any], *path: str, kind: type) -> Any:
+    """What a card has at the end of a path of keys; None where it has none, or something of another kind."""
+    found: Any = card
+    for key in path:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, kind) else None
+
+
 def recipe_of(card: dict[str, Any]) -> str | None:
     """The recipe of the run that a card of parameters tells of; None where it does not say."""
-    return card.get("arguments", {}).get("recipe")
+    return told_by(card, "arguments", "recipe", kind=str)

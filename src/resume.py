@@ -24,10 +24,11 @@ import torch
 import processes
 from checkpoint import unpacked_size
 from console import Stopped, UserError
-from files import card_path, clear_leftovers, refuse_pipes, written_whole
+from files import card_path, clear_leftovers, reading, written_whole
 from trainer import Trainer
 
 HASH_SIZE = hashlib.sha256().digest_size
+CHECKPOINT_DUE = 1  # said in a signal's place: those that are noted have larger numbers
 
 
 class Checkpoints:
@@ -44,7 +45,7 @@ class Checkpoints:
                 clear_leftovers(leftover)
 
     def due(self) -> bool:
-        """Whether `minutes` have passed since the last one, or the beginning; with several processes, for the first one."""
+        """Whether `minutes` have passed since the last checkpoint or the beginning. Of several processes, only the first ever says so."""
         return processes.rank() == 0 and time.monotonic() - self.saved_at >= 60 * self.minutes
 
     def save(self, state: dict[str, Any]) -> bool:
@@ -116,13 +117,11 @@ def read_whole(path: Path) -> BytesIO | None:
 
     Raises UserError where there is one that can't be read.
     """
-    refuse_pipes(path)
-    try:
-        content = memoryview(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UserError(f"can't read {path}: {error.strerror or error}") from None
+    with reading(path):
+        try:
+            content = memoryview(path.read_bytes())
+        except FileNotFoundError:
+            return None
     if hashlib.sha256(content[HASH_SIZE:]).digest() != content[:HASH_SIZE]:
         return None
     return BytesIO(content[HASH_SIZE:])
@@ -162,15 +161,15 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Cal
 
     def save() -> bool:
         """Whether it could be saved."""
-        state = trainer.state()  # in all processes alike: it may end the run
+        state = trainer.state()  # in all processes: it may end the run, and all alike
         return processes.rank() != 0 or checkpoints.save(state)
 
     with Signals() as signals:
 
         def after_step() -> None:
-            received = processes.largest(signals.received)  # all stop after the same step
-            saved = save() if received or checkpoints.due() else True
-            if received:
+            received = processes.largest(signals.received or CHECKPOINT_DUE * checkpoints.due())  # all save and stop after the same step
+            saved = save() if received else True
+            if received > CHECKPOINT_DUE:
                 quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
                 command = quoted(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
                 how = command if processes.count() == 1 else "the same command and --resume"

@@ -154,6 +154,7 @@ def test_a_dataset_of_a_file_is_that_of_its_text(tmp_path, small_pieces):
         ("Bjö".encode("latin-1"), "text.txt, line 1: byte 2 is not UTF-8"),
         ("0123456789é".encode()[:-1], "text.txt, line 1: byte 10 is not UTF-8"),
         ("a\nb\n\né".encode()[:-1] + b"x", "text.txt, line 4: byte 5 is not UTF-8"),
+        ("\ufeffa\nZo".encode() + b"\xeb", "text.txt, line 2: byte 7 is not UTF-8"),
         ("a\nbcdefghijk\nc⁇".encode(), "text.txt, line 3 of the corpus holds '⁇'"),
     ],
 )

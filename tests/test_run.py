@@ -19,7 +19,7 @@ import stages
 from checkpoint import load_model, load_params, save_params
 from console import UserError, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset
-from files import card_path, write_card
+from files import card_path, read_card, recipe_of, write_card
 from helpers import Evil
 from model import GPT, GPTConfig
 from recipes import RECIPES, choose_recipe
@@ -229,6 +229,18 @@ def test_heads_that_a_card_tells_otherwise_are_named(tmp_path):
     load_params(two, tmp_path / "x.params")
     with pytest.raises(UserError, match="has heads 2, the command asks for 4: give the --recipe that it was trained with"):
         load_params(four, tmp_path / "x.params")
+
+
+@pytest.mark.parametrize(
+    "facts", [{"recipe": None}, {"recipe": "x", "arguments": None}, {"recipe": {"n_head": 0}}, {"recipe": {"n_head": "2"}}]
+)
+def test_a_card_that_makes_no_sense_is_as_good_as_none(tmp_path, facts):
+    model = GPT(GPTConfig(9, 24, n_layer=1, n_head=1, n_embd=32))
+    save_params(model, tmp_path / "x.params")
+    write_card(tmp_path / "x.params", facts)
+    load_params(model, tmp_path / "x.params")
+    assert load_model(tmp_path / "x.params").config == model.config
+    assert recipe_of(read_card(tmp_path / "x.params")) is None
 
 
 def test_how_it_is_computed_may_change_where_a_run_goes_on(folder, command):

@@ -71,10 +71,12 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 
 def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "latin.txt").write_bytes("Zoë".encode("latin-1"))
+    (tmp_path / "marked.txt").write_bytes("\ufeffa\nZo".encode() + b"\xeb")
     (tmp_path / "empty.txt").write_text("\n")
     for name, message in [
         ("none.txt", "can't read .*none.txt: No such file"),
         ("latin.txt", r"latin.txt, line \d+: byte \d+ is not UTF-8"),
+        ("marked.txt", "marked.txt, line 2: byte 7 is not UTF-8"),
         ("empty.txt", "is empty"),
     ]:
         with pytest.raises(UserError, match=message):
