@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from report import finish, parser_of, seconds
+from report import finish, parser_of, ratio, seconds
 
 from console import UserError, number, run_reporting_errors
 from make_corpus import write_world
@@ -103,7 +103,7 @@ def main() -> None:
                 its_times.append(seconds(lambda: [trainer.train_step(of_trainer[step], rate=1e-3) for step in steps]))  # noqa: B023
         for row, its_times in zip(rows, times, strict=True):
             row["examples/s"] = STEPS * 128 / median(its_times[1:])
-            row["speed against the first"] = median(a / b for a, b in zip(times[0][1:], its_times[1:], strict=True))
+            row["speed against the first"] = ratio(times[0][1:], its_times[1:])
         finish(args, rows)
 
 

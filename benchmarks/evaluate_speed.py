@@ -16,7 +16,8 @@ from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
 from console import UserError, number, run_reporting_errors
 from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, decode, encode
-from evaluation import ANSWER_LENGTH, answer_questions
+from decoding import ANSWER_LENGTH
+from evaluation import answer_questions
 from files import read_questions, read_text
 from plain import plain_answers
 from recipes import VARIANTS

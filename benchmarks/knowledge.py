@@ -35,12 +35,11 @@ from torch.utils.data import Dataset
 from report import ROOT, finish, machine, parser_of, pyplot_for_files, save_figure
 
 from console import UserError, blaming, number, run_reporting_errors
-from corpus import MASK
-from dataset import CharCorruptionDataset, NameDataset, encode, mix
+from dataset import CharCorruptionDataset, NameDataset, mix
 from evaluation import answer_questions
 from files import read_pairs, read_text, sha256
 from model import GPT
-from recall import REACHES, lines_about, look_up, offset_in, person_of, place_in, reach_of, score_answers
+from recall import REACHES, found_in, lines_about, look_up, offset_in, person_of, reach_of, score_predictions
 from recipes import RECIPES, VARIANTS, Recipe
 from resume import Checkpoints
 from stages import make_model, read_corpus, trainer_config
@@ -62,10 +61,9 @@ def hold_out(pairs: Sequence[Pair], n_people: int) -> tuple[list[Pair], list[Pai
 
 def examine(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> tuple[list[bool], float]:
     """Which questions the model answers with the place; and what the place with its end costs on average, in nats."""
-    answers = answer_questions(model, corpus, [question for question, _ in pairs])
-    right = [answer == place for answer, (_, place) in zip(answers, pairs, strict=True)]
-    prompts, places = ([encode(text, corpus.stoi).tolist() for text in column] for column in zip(*pairs, strict=True))
-    scores = score_answers(model, [[*prompt, MASK] for prompt in prompts], places, MASK, n_others=0)
+    questions, places = zip(*pairs, strict=True)
+    right = list(map(str.__eq__, answer_questions(model, corpus, questions), places))
+    scores = score_predictions(model, corpus, questions, places, n_others=0)
     return right, -mean(log_probability for log_probability, *_ in scores)
 
 
@@ -84,7 +82,7 @@ def go_on(model: GPT, corpus: CharCorruptionDataset, texts: Sequence[str], place
 
 def retell(line: str, place: str, person: str, other: str) -> dict[str, str]:
     """What else may lead up to the place: the person's line with another's name in it, or less beside the name."""
-    before = line[: place_in(line, place)]
+    before = line[: found_in(line, place)]
     exchanged = before.replace(person, other).replace(person.split()[-1], other.split()[-1])
     return {
         "the line under another's name": exchanged,
@@ -150,12 +148,12 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) ->
         curves[function], took = train_watched(model, dataset, config, corpus, asked, checkpoints)
         seconds += took
         if function == "pretrain":
-            told = within_reach(asked, corpus, recipe.block_size * 7 // 8)
+            told = within_reach(asked, corpus, corpus.longest)
             told_places = [place for *_, place in told]
-            read_on = go_on(model, corpus, [line[: place_in(line, place)] for _, line, place in told], told_places)
+            read_on = go_on(model, corpus, [line[: found_in(line, place)] for _, line, place in told], told_places)
             retold = count_retold(model, corpus, told)
     right, nats = examine(model, corpus, asked)
-    mentions = look_up(*zip(*asked, strict=True), corpus.data, recipe.block_size * 7 // 8)
+    mentions = look_up(*zip(*asked, strict=True), corpus.data, corpus.longest)
     reaches = [mention.reach for mention in mentions]
     taught = Counter(place for _, place in trained)
     times_taught = [
@@ -198,7 +196,7 @@ def within_reach(pairs: Sequence[Pair], corpus: CharCorruptionDataset, shown: in
     for person, (_, place) in zip(people, pairs, strict=True):
         offset = offset_in(lines.get(person, []), place)
         if reach_of(place, offset, True, shown) == "within reach":
-            found.append((person, next(line for line in lines[person] if place_in(line, place) == offset), place))
+            found.append((person, next(line for line in lines[person] if found_in(line, place) == offset), place))
     return found
 
 

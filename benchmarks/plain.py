@@ -21,6 +21,7 @@ from dataset import CharCorruptionDataset, corrupt, encode
 from dropout import Dropout
 from model import GPT
 from trainer import TrainerConfig, learning_rate
+from utils import sample
 
 
 class PlainCorpus(Dataset):
@@ -96,17 +97,11 @@ class PlainTrainer:
         return losses
 
 
-@torch.no_grad()
 def plain_answers(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> list[list[int]]:
     """The likeliest continuation of each prompt up to `end`, one prompt at a time, each character by a forward pass."""
-    model.eval()
     device = next(model.parameters()).device
     answers = []
     for prompt in prompts:
-        x = torch.tensor([prompt], device=device)  # (1, T)
-        for _ in range(steps):
-            logits, _ = model(x[:, -model.get_block_size() :])
-            x = torch.cat((x, logits[:, -1].argmax(dim=-1, keepdim=True)), dim=1)
-        said = x[0, len(prompt) :].tolist()
+        said = sample(model, torch.tensor([prompt], device=device), steps)[0, len(prompt) :].tolist()
         answers.append(said[: said.index(end)] if end in said else said)
     return answers

@@ -78,16 +78,10 @@ def fit_threshold(sure: Sequence[float], right: Sequence[bool]) -> Threshold | N
     Of equally good ones the highest, which gives fewest answers.
     """
     ranked = sorted(zip(sure, right, strict=True), reverse=True)
-    best, best_score = None, -1
-    n_right = sum(right)
-    given_right = 0
-    candidates = [(0, float("inf"))] + [(n, ranked[n - 1][0]) for n in range(1, len(ranked) + 1)]
-    for given, confidence in candidates:
-        given_right += ranked[given - 1][1] if given else 0
-        if given < len(ranked) and given and ranked[given][0] == confidence:
-            continue  # those as sure are given too
-        wrong_kept = len(ranked) - given - (n_right - given_right)
-        if given_right + wrong_kept > best_score:
-            best_score = given_right + wrong_kept
-            best = Threshold(confidence, given, given_right, len(ranked) - given, n_right - given_right)
-    return best if ranked else None
+    options = [Threshold(float("inf"), 0, 0, len(ranked), sum(right))]
+    for confidence, tied in groupby(ranked, key=lambda pair: pair[0]):  # those as sure are given together
+        outcomes = [is_right for _, is_right in tied]
+        _, given, given_right, kept, kept_right = options[-1]
+        n, n_right = len(outcomes), sum(outcomes)
+        options.append(Threshold(confidence, given + n, given_right + n_right, kept - n, kept_right - n_right))
+    return max(options, key=lambda option: option.given_right + option.kept - option.kept_right) if ranked else None  # the first such

@@ -69,7 +69,7 @@ def make_records(
 ) -> list[Record]:
     """The records of predictions, which the model gave to questions; places are the right ones, where they are known."""
     scores = score_predictions(model, corpus, questions, predictions, RUNNERS_UP)
-    mentions = look_up(questions, places, corpus.data, model.config.block_size * 7 // 8)
+    mentions = look_up(questions, places, corpus.data, corpus.longest)
     records = []
     for number, (log_probability, entropy, others) in enumerate(scores):
         place = places[number] if places is not None else None
@@ -176,19 +176,19 @@ def lines_about(people: Iterable[str], documents: Sequence[str]) -> tuple[dict[s
     if elsewhere:
         for document in documents:
             there = {person for person in elsewhere - named if person in document}
-            named |= {person for person in there if re.search(rf"(?<!\w){re.escape(person)}(?!\w)", document)}
+            named |= {person for person in there if found_in(document, person) is not None}
     return lines, named
 
 
-def place_in(line: str, place: str) -> int | None:
-    """Where a line names a place first, in characters from its beginning: Russia, not Russian."""
-    found = re.search(rf"(?<!\w){re.escape(place)}(?!\w)", line)
+def found_in(text: str, name: str) -> int | None:
+    """Where a text first has a name, in characters from its beginning: Russia, not Russian."""
+    found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)
     return found and found.start()
 
 
 def offset_in(lines: Sequence[str], place: str) -> int | None:
     """The least of the offsets at which the lines name a place."""
-    return min((offset for line in lines if (offset := place_in(line, place)) is not None), default=None)
+    return min((offset for line in lines if (offset := found_in(line, place)) is not None), default=None)
 
 
 def reach_of(place: str, offset: int | None, named: bool, shown: int) -> str:
@@ -227,7 +227,8 @@ def check_types(record: Record) -> None:
     """Raise TypeError or ValueError where a field is not of its kind, or holds half a character, which no page can."""
     json.dumps(asdict(record), ensure_ascii=False).encode()
     for field in fields(Record):
-        if not FITS[field.name](getattr(record, field.name)):
+        value = getattr(record, field.name)
+        if not (FITS[field.name](value) if field.name in FITS else isinstance(value, field.type)):
             raise ValueError(field.name)
 
 
@@ -235,20 +236,9 @@ def is_log_probability(value: Any) -> bool:
     return isinstance(value, float | int) and value <= 1e-6
 
 
-def of_kind(kind: Any) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, kind)
-
-
-FITS: dict[str, Callable[[Any], bool]] = {  # whether a value may be that field's
-    "question": of_kind(str),
-    "person": of_kind(str | None),
-    "prediction": of_kind(str),
+FITS: dict[str, Callable[[Any], bool]] = {  # whether a value may be that field's; of the others, their type decides
     "log_probability": is_log_probability,
     "runners_up": lambda value: isinstance(value, list) and all(isinstance(said, str) and is_log_probability(p) for said, p in value),
     "first_letter_entropy": lambda value: isinstance(value, float | int) and value >= -1e-6,
-    "person_in_text": of_kind(bool | None),
-    "place": of_kind(str | None),
-    "place_offset": of_kind(int | None),
     "reach": lambda value: value is None or value in REACHES,
-    "right": of_kind(bool | None),
 }

@@ -7,14 +7,8 @@ from dataset import CharCorruptionDataset, NameDataset, encode
 from decoding import Decoder, answer
 from helpers import FLAGS, sharp_model
 from model import GPT, GPTConfig
+from plain import plain_answers
 from trainer import Trainer, TrainerConfig
-from utils import sample
-
-
-def plain_answer(model, prompt, steps, end):
-    """One prompt, every step a forward pass over all of it."""
-    continuation = sample(model, torch.tensor([prompt]), steps)[0, len(prompt) :].tolist()
-    return continuation[: continuation.index(end)] if end in continuation else continuation
 
 
 @pytest.mark.parametrize("variant", FLAGS)
@@ -24,7 +18,7 @@ def test_answers_in_a_batch_equal_those_one_by_one(variant):
     prompts = [torch.randint(2, 9, (length,)).tolist() for length in (1, 3, 9, 4, 14, 5, 9, 13)]
     lengths = set()
     for end in range(9):
-        expected = [plain_answer(model, prompt, 10, end) for prompt in prompts]
+        expected = plain_answers(model, prompts, 10, end)
         assert answer(model, prompts, steps=10, end=end) == expected
         lengths |= {len(a) for a in expected}
     assert len(lengths) > 3  # answers that end early are among them, or the test shows little
@@ -43,7 +37,7 @@ def test_answers_of_a_trained_model_too(variant):
         model, NameDataset(corpus, "\n".join(rows)), None, TrainerConfig(max_epochs=60, batch_size=8, learning_rate=5e-3, device="cpu")
     ).train()
     prompts = [encode(row.split("\t")[0] + corpus.MASK_CHAR, corpus.stoi).tolist() for row in rows]
-    expected = [plain_answer(model, prompt, 12, end=1) for prompt in prompts]
+    expected = plain_answers(model, prompts, 12, end=1)
     assert answer(model, prompts, 12, end=1) == expected
     assert len(set(map(tuple, expected))) > 1  # it has learnt to answer
 
