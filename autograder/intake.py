@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 
 def take_in(submission: Path, folder: Path) -> set[str]:
-    """Copy what is graded into an empty folder; the names of these files. Raises Refused."""
+    """Copy what is graded into an empty folder. Returns the names of these files. Raises Refused."""
     try:
         found = files_of_folder(submission) if submission.is_dir() else files_of_zip(submission)
         files = list(islice(found, MOST_FILES + 1))

@@ -92,14 +92,9 @@ def retell(line: str, place: str, person: str, other: str) -> dict[str, str]:
 
 
 def train_watched(
-    model: GPT,
-    dataset: Dataset,
-    config: TrainerConfig,
-    corpus: CharCorruptionDataset,
-    pairs: Sequence[Pair],
-    checkpoints: Checkpoints,
+    model: GPT, dataset: Dataset, config: TrainerConfig, corpus: CharCorruptionDataset, pairs: Sequence[Pair], checkpoints: Checkpoints
 ) -> tuple[Curve, float]:
-    """Train, from the last checkpoint on, asking the questions ten times on the way; what came of it, and the seconds without that."""
+    """Train, from the last checkpoint on, and ask ten times on the way. Returns what that showed, and the seconds of training."""
     trainer = Trainer(model, dataset, None, config)
     curve: Curve = []
     if state := checkpoints.load():
@@ -122,7 +117,7 @@ def train_watched(
 
 
 def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) -> dict[str, Any]:
-    """Pretrain, finetune and ask, with checkpoints in a folder of this run's own; what came of it."""
+    """Pretrain, finetune and ask, with checkpoints in a folder of this run's own. Returns what came of it."""
     corpus = read_corpus(args.data / "wiki.txt", args.variant, recipe)
     pairs = read_pairs(args.data / "birth_places_train.tsv")
     trained, asked = (pairs, read_pairs(args.data / "birth_dev.tsv")) if args.dev else hold_out(pairs, args.held_out)
@@ -139,10 +134,7 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) ->
 
     folder.mkdir(exist_ok=True)
     seconds, curves = 0.0, {}
-    for function, dataset in (
-        ("pretrain", texts),
-        ("finetune", NameDataset(corpus, "\n".join(rows))),
-    ):
+    for function, dataset in (("pretrain", texts), ("finetune", NameDataset(corpus, "\n".join(rows)))):
         config = trainer_config(Namespace(**vars(command), function=function), recipe, len(dataset), len(corpus), None)
         checkpoints = Checkpoints(folder / function, {}, CHECKPOINT_MINUTES)
         curves[function], took = train_watched(model, dataset, config, corpus, asked, checkpoints)

@@ -46,12 +46,12 @@ class Gradients:
         self.shapes = on_cpu if self.device.type == "cpu" else GPU_SHAPES  # in which it likes the parts of batches
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
-        """Give the parameters the gradient of the batch's mean loss; that loss, still on the device."""
+        """Give the parameters the gradient of the batch's mean loss. Returns that loss, still on the device."""
         self.model.zero_grad(set_to_none=True)
         return self.total([self.add(part) for part in parts])
 
     def total(self, losses: list[Tensor]) -> Tensor:
-        """Their sum; zero, where this process has no part of the batch."""
+        """The sum of the losses, or zero where this process has no part of the batch."""
         return torch.stack(losses).sum() if losses else torch.zeros((), device=self.device)
 
     def share_of_loss(self, model: nn.Module, part: Part) -> Tensor:
@@ -61,7 +61,7 @@ class Gradients:
             return model(part.x, part.y)[1] * part.share
 
     def add(self, part: Part) -> Tensor:
-        """Add the gradient of a part to the parameters'; its share of the loss."""
+        """Add a part's gradient to the parameters' gradients. Returns its share of the loss."""
         loss = self.share_of_loss(self.model, part)
         loss.backward()
         return loss.detach()
@@ -92,7 +92,7 @@ class Update:
                 group["capturable"] = may
 
     def __call__(self, share: float) -> Tensor:
-        """Step at that share of the peak rates; the norm of the gradient before, still on the device."""
+        """Step at that share of the peak rates. Returns the gradient's norm before clipping, still on the device."""
         for group in self.groups:
             self.set_rate(group, group["peak_lr"] * share)
         return self.step()
@@ -141,7 +141,7 @@ class ThreadedGradients(Gradients):
                 losses.append(loss)
                 for parameter, gradient in zip(self.parameters, gradients, strict=True):
                     if parameter.grad is None:
-                        parameter.grad = gradient.to(parameter.dtype, copy=True)  # autograd may give two parameters one and the same
+                        parameter.grad = gradient.to(parameter.dtype, copy=True)  # autograd may give two parameters the same tensor
                     else:
                         parameter.grad += gradient
         return self.total(losses)
@@ -262,7 +262,7 @@ class RecordedGradients(Gradients):
         return recording()
 
     def compute_part(self, part: Part) -> Tensor:
-        """Add a part's gradient to the others, or, by a copy, write the only one's; its share of the loss."""
+        """Add a part's gradient to the others; a copy, for its only part, writes it. Returns its share of the loss."""
         return self.copy.compute(part, self.gradients) if self.copy is not None else self.add(part)
 
     def make_update(self, optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> "Update":

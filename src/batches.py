@@ -48,7 +48,7 @@ class Shapes(NamedTuple):
     """How finely a batch is split."""
 
     part_targets: int  # so many targets in a part, on average
-    multiple: int  # of which widths are multiples, but for the whole block's; packed, the lengths of parts
+    multiple: int  # widths are multiples of this, except the whole block's; in packed parts, lengths are
     packed: bool = False  # examples end to end
     least_parts: int = 1  # a part for each process
 
@@ -207,7 +207,7 @@ def pack(x: Tensor, y: Tensor, share: float, widths: Tensor, multiple: int) -> P
 
 
 def unpack(part: Part) -> Part:
-    """A packed part as rows again, behind each of which stands PAD; waits for the device."""
+    """A packed part as rows again, padded at their end; waits for the device."""
     if part.begins is None:
         return part
     widths = part.begins.diff().tolist()

@@ -78,7 +78,7 @@ def lacks_memory(error: Exception) -> bool:
 
 
 class Output(io.TextIOBase):
-    """A stream in UTF-8 that goes quiet where nobody reads it any more, or its disk is full, and the work goes on."""
+    """A stream in UTF-8 that ignores failed writes (nobody reads it any more, its disk is full), so that the work goes on."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self.stream = stream or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - None: it was closed from the start
@@ -115,7 +115,7 @@ def under_torchrun() -> bool:
 @contextmanager
 def first_one_speaks() -> Iterator[None]:
     """In all processes but the first, print nothing; what ends all of them is said by the first (see processes.agreeing)."""
-    if not under_torchrun() or os.environ["RANK"] == "0":  # its word for it, before they have met
+    if not under_torchrun() or os.environ["RANK"] == "0":  # all there is to go by before they have met
         yield
         return
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):

@@ -15,7 +15,7 @@ class Curves:
     """Writes into a TensorBoard folder; where that fails, it says so once, and the work goes on without."""
 
     def __init__(self, folder: Path | None, first_step: int | None = None) -> None:
-        """Without a folder, nothing is written. What is there of `first_step` and later ones is no longer shown."""
+        """Without a folder, nothing is written. Points from `first_step` on that are there already are hidden."""
         self.folder = folder
         self.writer: Any = None
         if folder is not None:

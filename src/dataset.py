@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset
 
 from console import Parser, UserError, blaming, run_reporting_errors
-from corpus import MASK_CHAR, PAD_CHAR, Documents, EncodedText, encode_file, encode_text
+from corpus import MASK_CHAR, PAD, PAD_CHAR, Documents, EncodedText, encode_file, encode_text
 from files import read_text, split_pair, split_rows
 from names import TellingNames
 
@@ -109,7 +109,7 @@ class CharCorruptionDataset(Dataset):
         text = corrupt(self.data[index], length, start, span)
         block = self.encode_in_place(text.ljust(self.block_size - self.offset, PAD_CHAR))  # (block_size,)
         y = block[1:].clone()
-        y[: self.offset] = self.stoi[PAD_CHAR]
+        y[: self.offset] = PAD
         return block[:-1], y
 
     def encode_in_place(self, text: str) -> Tensor:
@@ -184,7 +184,7 @@ class NameDataset(Dataset):
         block = encode(text, self.stoi)  # (block_size,)
         y = block[1:].clone()
         if not self.whole:
-            y[: len(question) - 1] = self.stoi[PAD_CHAR]
+            y[: len(question) - 1] = PAD
         return block[:-1], y
 
     def cuts(self, indices: Tensor, generator: torch.Generator | None = None) -> Cuts:

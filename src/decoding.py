@@ -16,6 +16,7 @@ from attention import Attention, SynthesizerAttention
 from model import GPT, Block
 
 ANSWER_LENGTH = 32  # characters decoded for an answer, at most
+AT_A_TIME = 64  # questions: on two cores, more are slower
 
 
 class Memory:
@@ -63,8 +64,8 @@ class Decoder:
     def forward(self, idx: Tensor, at: Tensor) -> Tensor:
         """What the head reads (B, t, C) at the positions `at` (B, t), where the characters are idx (B, t).
 
-        Earlier positions must be known already or be among these; those of a row that lie behind what it asks for may
-        be anything, and are overwritten when their turn comes.
+        A row's earlier positions must have been read before, or be among these. Shorter rows are filled up on the right with
+        anything: nothing looks there, and it is overwritten later.
         """
         model = self.model
         x = model.embed(idx, at)  # (B, t, C)
@@ -102,9 +103,10 @@ class Decoder:
 
 
 def read_prompts(model: GPT, prompts: Sequence[list[int]], steps: int) -> tuple[Decoder, Tensor, Tensor, int]:
-    """A decoder that has read B prompts; and for the characters to choose next, of which `steps` are to follow at most:
+    """Read B prompts, after each of which at most `steps` characters follow.
 
-    what the head reads (B, C), their positions (B,), and the number of positions that there are.
+    Returns the decoder, what the head reads to choose each row's next character (B, C), that character's position (B,),
+    and how many positions there are.
     """
     model.eval()
     device = next(model.parameters()).device

@@ -15,8 +15,9 @@ from console import run_reporting_errors
 from dataset import CharCorruptionDataset
 from files import read_questions, read_text, split_rows
 from handout import DEV, PARTS, TEXT, TRAIN
+from inventions import read_taught
 from make_corpus import write_world
-from page import read_taught, write_page
+from page import write_page
 from recall import make_records
 from recipes import RECIPES
 from reproduce import reproduce

@@ -32,7 +32,7 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """As x, of any shape."""
+        """The same shape as x, which may be any."""
         if not self.training or not 0 < self.p < 1 or not x.is_cpu:
             return super().forward(x)
         bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None, generator=_thread.generator)

@@ -15,19 +15,19 @@ from tqdm import tqdm
 import processes
 from calibration import Threshold, auroc, calibration_error, fit_threshold, reliability, risk_coverage
 from console import UserError, blaming
+from corpus import MASK, PAD
 from curves import Curves, open_curves
-from dataset import MASK_CHAR, PAD_CHAR, CharCorruptionDataset, decode, encode, unknown_characters
-from decoding import ANSWER_LENGTH, answer
+from dataset import MASK_CHAR, CharCorruptionDataset, decode, encode, unknown_characters
+from decoding import ANSWER_LENGTH, AT_A_TIME, answer
 from files import read_questions, written_whole
-from inventions import most_frequent, what_they_follow
+from inventions import FOLLOWED, INVENTED, Taught, most_frequent, read_taught, what_they_follow
 from model import GPT
-from page import read_taught, write_page
+from page import write_page
 from recall import REACHES, Record, confidences, make_records, rights, score_predictions, write_records
 from recipes import Recipe
 from utils import evaluate_places
 
 N_SAMPLES, BEGINNING = 4, 30  # texts that training shows the model going on with, after so many characters
-EVALUATION_BATCH = 64  # questions answered at a time: on two cores, more are slower
 
 
 # ---------------------------------------------------------------- a file of questions
@@ -41,13 +41,13 @@ class Table(NamedTuple):
 
 
 def prepare_evaluation(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
-    """Read the questions; to be called, to answer them."""
+    """Read the questions. Returns the function that answers them."""
     table = read_table(args.eval_corpus_path, args, model, corpus)
     return partial(evaluate, args, recipe, model, corpus, table, read_taught(args.finetune_corpus_path))
 
 
 def read_table(path: str | Path, args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Table:
-    """What there is to ask. Raises UserError where the model can't be."""
+    """The questions of a file, checked. Raises UserError where the model can't read one."""
     questions, places = read_questions(path)
     with blaming(path):
         questions = check_questions(questions, model, corpus, args.unknown)
@@ -62,9 +62,7 @@ def read_graded(path: str | Path, args: Namespace, model: GPT, corpus: CharCorru
     return table
 
 
-def evaluate(
-    args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, table: Table, taught: Sequence[tuple[str, str]]
-) -> None:
+def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, table: Table, taught: Taught) -> None:
     """Answer the questions, write the answers and what is asked for beside them, and score them where there are places.
 
     `taught` are the people and places of the finetuning table, where it is given.
@@ -96,7 +94,7 @@ def evaluate(
         writer.add_run(name, args, recipe, {f"accuracy/{Path(args.eval_corpus_path).stem}": correct / total})
 
 
-def show_recall(writer: Curves, name: str, records: Sequence[Record], taught: Sequence[tuple[str, str]]) -> None:
+def show_recall(writer: Curves, name: str, records: Sequence[Record], taught: Taught) -> None:
     """What the page shows, in TensorBoard: shares and confidences as steps of a hundred."""
     sure, right = confidences(records), rights(records)
     for reach in REACHES:
@@ -112,11 +110,10 @@ def show_recall(writer: Curves, name: str, records: Sequence[Record], taught: Se
         writer.add_scalar(f"{name}, confidence/risk by coverage", point.risk, round(100 * point.coverage))
     writer.add("pr_curve", f"{name}, confidence/right by threshold", torch.tensor(right), torch.tensor(sure), 0)
     made_up = most_frequent(records, taught)
-    writer.add("text", f"{name}, inventions", markdown_table(["place", "made up", "right", "taught"], made_up), 0)
+    writer.add("text", f"{name}, inventions", markdown_table(INVENTED, made_up), 0)
     if taught:
-        follows = [(f.feature, f"{f.share:.0%}", f"{f.by_chance:.0%}", str(f.told)) for f in what_they_follow(records, taught)]
-        head = ["the place was taught of somebody with", "share", "by chance", "of"]
-        writer.add("text", f"{name}, what inventions follow", markdown_table(head, follows), 0)
+        follows = [follow.cells for follow in what_they_follow(records, taught)]
+        writer.add("text", f"{name}, what inventions follow", markdown_table(FOLLOWED, follows), 0)
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
@@ -151,7 +148,7 @@ class Watcher:
             writer.add_scalar(self.name, self.results[self.name], step)
         if processes.rank() == 0 and self.beginnings:
             prompts = [self.corpus.encode_in_place(beginning).tolist() for beginning in self.beginnings]
-            going_on = answer(self.model, prompts, ANSWER_LENGTH, end=self.corpus.stoi[PAD_CHAR])
+            going_on = answer(self.model, prompts, ANSWER_LENGTH, end=PAD)
             written = [decode(indices, self.corpus.itos) for indices in going_on]
             samples = markdown_table(["the text begins", "the model goes on"], zip(self.beginnings, written, strict=True))
             writer.add("text", "samples", samples, step)
@@ -161,7 +158,7 @@ class Watcher:
 
 
 def prepare_asking(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
-    """Look at the question, and at those whose answers tell what certainty is worth; to be called, to ask it."""
+    """Check the question, and those whose answers tell what certainty is worth. Returns the function that asks it."""
     (question,) = check_questions([args.question], model, corpus, args.unknown)
     text, path, table = Path(args.pretrain_corpus_path), args.eval_corpus_path, None
     if path is not None:
@@ -239,9 +236,9 @@ def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Seque
     mine = order[processes.rank() :: processes.count()]
     answers: dict[int, str] = {}
     with tqdm(total=len(mine), unit="q", dynamic_ncols=True, disable=silent or processes.rank() > 0) as bar:
-        for first in range(0, len(mine), EVALUATION_BATCH):
-            numbers = mine[first : first + EVALUATION_BATCH]
-            found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=corpus.stoi[MASK_CHAR])
+        for first in range(0, len(mine), AT_A_TIME):
+            numbers = mine[first : first + AT_A_TIME]
+            found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=MASK)
             answers |= {number: decode(indices, corpus.itos) for number, indices in zip(numbers, found, strict=True)}
             bar.update(len(numbers))
     for theirs in processes.gathered(answers):

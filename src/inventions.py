@@ -1,11 +1,15 @@
-"""What a model makes up where it is wrong, and what that follows: places that people with like names were taught to it with."""
+"""What a model makes up where it is wrong, and whether names explain it: was that place taught of somebody with a similar name?"""
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from recall import Record
+from files import read_pairs
+from recall import Record, person_of
+
+Taught = Sequence[tuple[str, str]]  # people and places
 
 LANGUAGES = {  # by how a name ends, by its letters and particles: a guess, good for groups and not for persons
     "Slavic": r"(ov|ova|ev|eva|ski|sky|ska|ić|enko|chuk|vich)$|[čćžšđłńěř]",
@@ -40,13 +44,27 @@ FEATURES: dict[str, Callable[[str], str | None]] = {
 }
 
 
+INVENTED = ("place", "made up", "right", "taught")  # the columns of `most_frequent`
+FOLLOWED = ("the place was taught of somebody with", "share", "by chance", "of")  # those of `Follows.cells`
+
+
 class Follows(NamedTuple):
-    """How often an invention is a place that was taught of somebody with the feature, and how often another's would be."""
+    """How often an invented place was taught of somebody who shares the feature, and how often it would be by chance."""
 
     feature: str
     share: float
     by_chance: float  # were the same inventions dealt out to the same people at random
-    told: int  # of so many inventions, those about people whose feature is known
+    told: int  # how many inventions these shares are of: those about people whose feature is known
+
+    @property
+    def cells(self) -> list[str]:
+        """As a row of a table."""
+        return [self.feature, f"{self.share:.0%}", f"{self.by_chance:.0%}", str(self.told)]
+
+
+def read_taught(path: str | Path | None) -> Taught:
+    """The people and places of a finetuning table; nothing without one."""
+    return [(person_of(question) or question, place) for question, place in read_pairs(path)] if path is not None else []
 
 
 def inventions(records: Sequence[Record]) -> list[Record]:
@@ -54,7 +72,7 @@ def inventions(records: Sequence[Record]) -> list[Record]:
     return [record for record in records if record.right is False]
 
 
-def most_frequent(records: Sequence[Record], taught: Sequence[tuple[str, str]], n: int = 12) -> list[tuple[str, int, int, int]]:
+def most_frequent(records: Sequence[Record], taught: Taught, n: int = 12) -> list[tuple[str, int, int, int]]:
     """The most frequent inventions: place, how often invented, how often right where it was said, how often taught."""
     invented = Counter(record.prediction for record in inventions(records))
     said_right = Counter(record.prediction for record in records if record.right)
@@ -62,7 +80,7 @@ def most_frequent(records: Sequence[Record], taught: Sequence[tuple[str, str]], 
     return [(place, count, said_right[place], in_teaching[place]) for place, count in invented.most_common(n)]
 
 
-def what_they_follow(records: Sequence[Record], taught: Sequence[tuple[str, str]]) -> list[Follows]:
+def what_they_follow(records: Sequence[Record], taught: Taught) -> list[Follows]:
     """For each feature, over all wrong answers; `taught` are the people and places of finetuning."""
     found = []
     for name, feature in FEATURES.items():
@@ -77,7 +95,7 @@ def what_they_follow(records: Sequence[Record], taught: Sequence[tuple[str, str]
     return found
 
 
-def among_most_taught(records: Sequence[Record], taught: Sequence[tuple[str, str]], n: int = 10) -> tuple[float, float]:
+def among_most_taught(records: Sequence[Record], taught: Taught, n: int = 10) -> tuple[float, float]:
     """The shares of the inventions, and of the right places of the same people, that are among the n places taught most."""
     most = {place for place, _ in Counter(place for _, place in taught).most_common(n)}
     wrong = inventions(records)

@@ -17,9 +17,9 @@ class Name(NamedTuple):
     """A proper name in a document, and what stands before it."""
 
     text: str
-    start: int  # of what follows the document's title
-    at: int
-    end: int
+    start: int  # where the text behind the document's title begins
+    at: int  # where the name begins
+    end: int  # and ends
     contexts: tuple[Context, ...]  # the two words or signs before it, the one, and none
 
     @property
@@ -32,8 +32,8 @@ class Name(NamedTuple):
 def proper_names(document: str, longest: int) -> tuple[Name, ...]:
     """The capitalised words behind a document's title, those side by side as one: salient spans (Guu et al. 2020, 2002.08909).
 
-    The title ends with the first ". ". Names do not follow it at once, end within the first `longest` characters, and are no
-    part of it. Nothing from character `longest` + 2 on matters.
+    The title ends with the first ". ". Left out are a name directly behind it, one that is also in it, and one that ends beyond
+    the first `longest` characters. Nothing from character `longest` + 2 on matters.
     """
     text = document[: longest + 2]  # the two more show whether a name that ends with the first of them goes on
     end_of_title = TITLE_END.search(text)

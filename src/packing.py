@@ -39,7 +39,7 @@ class LowCopy:
         self.leaves: dict[nn.Parameter, list[nn.Parameter]] = {parameter: [parameter] for parameter in self.copies}
 
     def compute(self, part: Part, gradients: Sequence[Tensor]) -> Tensor:
-        """Write the gradients of a part's share of the loss with respect to what the master has to learn; that share."""
+        """Write into `gradients` what the master's parameters learn from a part. Returns the part's share of the loss."""
         self.model.train(self.master.training)
         with torch.no_grad():
             torch._foreach_copy_(self.copies, list(self.master.parameters()))

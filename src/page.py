@@ -14,12 +14,11 @@ from pathlib import Path
 
 from calibration import auroc, calibration_error, fit_threshold, reliability, risk_coverage
 from console import Parser, UserError, run_reporting_errors
-from files import read_pairs, written_whole
-from inventions import among_most_taught, inventions, most_frequent, what_they_follow
-from recall import REACHES, Record, confidences, person_of, read_records, rights
+from files import written_whole
+from inventions import FOLLOWED, INVENTED, Taught, among_most_taught, inventions, most_frequent, read_taught, what_they_follow
+from recall import REACHES, Record, confidences, read_records, rights
 
 Runs = Mapping[str, Sequence[Record]]
-Taught = Sequence[tuple[str, str]]  # people and places
 REACH_MEANS = {
     "within reach": "the person's line names the place within what pretraining shows, seven eighths of the block",
     "beyond": "it names the place behind these",
@@ -212,12 +211,10 @@ def inventions_tables(graded: Runs, taught: Taught) -> str:
         wrong = inventions(records)
         rows = [[place, str(made), str(right), str(said)] for place, made, right, said in most_frequent(records, taught)]
         parts.append(f"<h3>{escape(name)}: {len(wrong)} wrong answers</h3><div class='runs'>")
-        parts.append("<div>" + table(["place", "made up", "right", "taught"], rows, {1, 2, 3}) + "</div>")
+        parts.append(f"<div>{table(INVENTED, rows, {1, 2, 3})}</div>")
         if taught and wrong:
-            follows = [[f.feature, f"{f.share:.0%}", f"{f.by_chance:.0%}", str(f.told)] for f in what_they_follow(records, taught)]
-            parts.append(
-                "<div>" + table(["the place was taught of somebody with", "share", "by chance", "of"], follows, {1, 2, 3}) + "</div>"
-            )
+            follows = [follow.cells for follow in what_they_follow(records, taught)]
+            parts.append(f"<div>{table(FOLLOWED, follows, {1, 2, 3})}</div>")
         parts.append("</div>")
         if taught and wrong:
             made_up, true = among_most_taught(records, taught)
@@ -322,11 +319,6 @@ def chart(told: str, drawn: str, across: str, up: str, number: int, name: str) -
         f'<text transform="translate(14 {y(0.5)}) rotate(-90)" text-anchor="middle">{up}</text></svg>'
         f"{f'<figcaption>{escape(name)}</figcaption>' if name else ''}</figure>"
     )
-
-
-def read_taught(path: str | Path | None) -> list[tuple[str, str]]:
-    """The people and places of a finetuning table; nothing without one."""
-    return [(person_of(question) or question, place) for question, place in read_pairs(path)] if path is not None else []
 
 
 def write_page(path: str | Path, runs: Runs, taught: Taught) -> None:

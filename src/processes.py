@@ -105,7 +105,7 @@ def copy_from_first(model: nn.Module) -> None:
 
 
 def sum_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
-    """Give the parameters the sum of all processes' gradients; the sum of their losses."""
+    """Give the parameters the sum of all processes' gradients. Returns the sum of their losses."""
     if count() == 1:
         return loss
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]

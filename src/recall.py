@@ -15,13 +15,13 @@ import torch
 from torch.nn import functional as F
 
 from console import UserError
+from corpus import MASK
 from dataset import MASK_CHAR, CharCorruptionDataset, decode, encode
-from decoding import ANSWER_LENGTH, likeliest_answers
+from decoding import ANSWER_LENGTH, AT_A_TIME, likeliest_answers
 from files import read_text, split_rows, written_whole
 from model import GPT
 
 RUNNERS_UP = 4
-ROWS = 64  # questions at a time
 REACHES = ("within reach", "beyond", "never named", "person absent")
 
 
@@ -61,11 +61,7 @@ def rights(records: Sequence[Record]) -> list[bool]:
 
 
 def make_records(
-    model: GPT,
-    corpus: CharCorruptionDataset,
-    questions: Sequence[str],
-    places: Sequence[str] | None,
-    predictions: Sequence[str],
+    model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], places: Sequence[str] | None, predictions: Sequence[str]
 ) -> list[Record]:
     """The records of predictions, which the model gave to questions; places are the right ones, where they are known."""
     scores = score_predictions(model, corpus, questions, predictions, RUNNERS_UP)
@@ -103,7 +99,7 @@ def score_predictions(
     """`score_answers` for texts."""
     prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
     said = [encode(prediction, corpus.stoi).tolist() for prediction in predictions]
-    return score_answers(model, prompts, said, corpus.stoi[MASK_CHAR], n_others)
+    return score_answers(model, prompts, said, MASK, n_others)
 
 
 @torch.inference_mode()
@@ -112,8 +108,8 @@ def score_answers(model: GPT, prompts: Sequence[list[int]], answers: Sequence[li
     model.eval()
     device = next(model.parameters()).device
     scores = []
-    for first in range(0, len(prompts), ROWS):
-        some = range(first, min(first + ROWS, len(prompts)))
+    for first in range(0, len(prompts), AT_A_TIME):
+        some = range(first, min(first + AT_A_TIME, len(prompts)))
         texts = [[*prompts[n], *answers[n], end][: model.get_block_size() + 1] for n in some]
         longest = max(map(len, texts))
         idx = torch.tensor([text + [end] * (longest - len(text)) for text in texts], device=device)  # (B, longest)

@@ -128,7 +128,7 @@ def read_whole(path: Path) -> BytesIO | None:
 
 
 class Signals:
-    """While it is entered, Ctrl-C and SIGTERM are noted in `received`; in a single process, a Ctrl-C after the first acts as ever.
+    """While it is entered, Ctrl-C and SIGTERM are noted in `received`; in a single process, a second Ctrl-C does what it always did.
 
     A second SIGTERM does not: whoever ends a group of processes may send it to each, and they to one another.
     """

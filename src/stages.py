@@ -94,7 +94,7 @@ def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> Datase
 
 
 def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
-    """Read what there is to learn; to be called, to learn it."""
+    """Read what there is to learn. Returns the function that learns it."""
     dataset = read_training_data(args, corpus)
     if args.function == "pretrain" and args.finetune_corpus_path is not None:
         print(f"{len(dataset) - len(corpus)} questions are mixed into the text.")
@@ -103,14 +103,7 @@ def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCo
     return partial(train, args, recipe, model, corpus, dataset, Watcher(args, model, corpus))
 
 
-def train(
-    args: Namespace,
-    recipe: Recipe,
-    model: GPT,
-    corpus: CharCorruptionDataset,
-    dataset: Dataset,
-    watcher: Watcher,
-) -> None:
+def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, dataset: Dataset, watcher: Watcher) -> None:
     """Pretrain or finetune, and write the parameters with their card."""
     if pick_device(args.device).type == "cuda" and not args.plain:
         torch.set_float32_matmul_precision("high")  # TF32 for what is not in bfloat16

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from console import Parser, UserError, run_reporting_errors
 from files import announce_if_bundled, file_sha256, read_questions, read_text, split_rows, write_zip
-from handout import ASKED_FOR, DEV, EDITIONS, PARTS, TEST, TEXT, TRAIN, find_edition, parts_of
+from handout import ASKED_FOR, DEV, EDITIONS, HANDED_IN, PARTS, TEST, TEXT, TRAIN, find_edition, parts_of
 from recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iter
     params, *outputs = PARTS[part]
     model = read_model(folder / params, "vanilla" if part == "nopretrain" else part, corpus)
     if part == "vanilla" and model.config.n_embd != RECIPES["handout"].n_embd:
-        print(f"{params} has not the handout's size: graders ask such a model only where they are told its --recipe")
+        print(f"{params} has another size than the handout's: graders can ask such a model only if they are told its --recipe")
     for output, name in zip(outputs, (DEV, TEST), strict=True):
         questions, places = read_questions(folder / name)
         predictions = split_rows(read_text(folder / output, may_be_blank=True))
@@ -104,7 +104,7 @@ def say(part: str, right: int, total: int) -> str:
     """How many are right, beside what the course asks for."""
     of_dev, of_test = ASKED_FOR.get(part, (None, None))
     asked = ["one"] if part == "nopretrain" else [f"{of_dev:.0%}"] if of_dev else []
-    if part in EDITIONS:
+    if part in HANDED_IN:
         asked.append(f"{of_test:.0%} of the test, which nobody here can know")
     return f"{right} of {total} right ({100 * right / total:.1f}%); the course asks for {', and '.join(asked)}"
 

@@ -57,7 +57,7 @@ class TrainerConfig:
     seed: int = 0
     device: str = "auto"
     cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, always do so
-    plain: bool = False  # without threads, CUDA graphs and bfloat16 (but in Muon)
+    plain: bool = False  # a batch's parts one after the other, without CUDA graphs and bfloat16 (which Muon keeps)
     writer: "Curves | SummaryWriter | None" = None  # gets train/loss, train/lr, train/grad_norm and train/examples_per_s
 
 
@@ -212,7 +212,7 @@ class Trainer:
             yield batch._replace(parts=[part.to(self.device) for part in batch.parts])
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
-        """One step at AdamW's `rate`; the loss before it and the norm of its gradient before clipping, still on the device."""
+        """Do one step at AdamW's `rate`. Returns the loss before it and its gradient's norm before clipping, both still on the device."""
         if not self.model.training:  # saying so visits every module, each time
             self.model.train()
         self.tokens += batch.n_tokens

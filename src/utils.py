@@ -1,4 +1,4 @@
-"""Seeds, decoding and scoring."""
+"""Seeds, sampling and scoring."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ def seeded(seed: int) -> Iterator[None]:
             random.setstate(former)
 
 
-# ---------------------------------------------------------------- decoding
+# ---------------------------------------------------------------- sampling
 
 
 def top_k_logits(logits: Tensor, k: int) -> Tensor:
