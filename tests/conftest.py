@@ -1,5 +1,7 @@
 """A small invented world, made once for all tests."""
 
+import shutil
+
 import pytest
 
 from make_corpus import write_world
@@ -16,8 +18,7 @@ def world(tmp_path_factory):
 @pytest.fixture
 def folder(tmp_path, world, monkeypatch):
     """A working directory of its own with the four files."""
-    for path in world.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -20,10 +20,14 @@ FLAGS = {variant: variant_flags(variant, 6) for variant in VARIANTS}
 def sharp_model(variant, block_size=24):
     """A small random model whose likeliest characters vary and are no near ties."""
     torch.manual_seed(0)
-    model = GPT(GPTConfig(9, block_size, n_layer=3, n_head=2, n_embd=16, **FLAGS[variant]))
+    return sharpened(GPT(GPTConfig(9, block_size, n_layer=3, n_head=2, n_embd=16, **FLAGS[variant])), std=0.6)
+
+
+def sharpened(model, std):
+    """The model with large random parameters: an untrained one says the same to everything."""
     for parameter in model.parameters():
         if parameter.dim() > 1:
-            torch.nn.init.normal_(parameter, std=0.6)
+            torch.nn.init.normal_(parameter, std=std)
     return model.eval()
 
 

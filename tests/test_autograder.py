@@ -30,6 +30,7 @@ from corpus import PAD_CHAR
 from dataset import CharCorruptionDataset, corrupt
 from files import read_questions
 from handout import PARTS
+from helpers import sharpened
 from make_corpus import write_world
 from model import GPT, GPTConfig, variant_flags
 
@@ -486,10 +487,7 @@ def real(tmp_path_factory, data):
     for part, (params, *names) in PARTS.items():
         torch.manual_seed(len(part))
         variant = "vanilla" if part == "nopretrain" else part
-        model = GPT(GPTConfig(n_characters, 128, **variant_flags(variant, 48)))
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                torch.nn.init.normal_(parameter, std=0.1)
+        model = sharpened(GPT(GPTConfig(n_characters, 128, **variant_flags(variant, 48))), std=0.1)
         torch.save(model.state_dict(), folder / params)
         for name, questions in zip(names, ("birth_dev.tsv", "birth_test_inputs.tsv"), strict=True):
             line = f"evaluate {variant} wiki.txt --bottleneck_dim 48 --reading_params_path {params} --eval_corpus_path {questions}"

@@ -43,8 +43,7 @@ def test_attention(tmp_path, world):
     """Each of its experiments has an assertion of its own."""
     for name in ("src", "mingpt-demo"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "expt"))
-    for path in world.iterdir():
-        shutil.copy(path, tmp_path)
+    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
     said, outputs = run("attention.ipynb", tmp_path / "mingpt-demo", SAMPLES=300, STEPS=250)
     assert pictures(outputs) == 8 and "c2 is u_b" in said and "on the name" in said
     assert list((tmp_path / "mingpt-demo/expt/attention").glob("events*"))
@@ -60,8 +59,7 @@ def test_colab_runs_every_command_and_makes_the_zip(tmp_path, world):
     for name in ("collect_submission.sh", "london_baseline.py"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for path in world.iterdir():
-        shutil.copy(path, tmp_path)
+    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
     said, _ = run("colab.ipynb", tmp_path, FOLDER=str(tmp_path), VARIANT="perceiver", EXTRA=QUICK)
     assert "This is not Colab" in said and "Correct: " in said and (tmp_path / "assignment5.zip").exists()
 
@@ -71,8 +69,7 @@ def test_a_failing_command_stops_colab(tmp_path, world):
 
     shutil.copy(ROOT / "london_baseline.py", tmp_path)
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for path in world.iterdir():
-        shutil.copy(path, tmp_path)
+    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
     with pytest.raises((CellExecutionError, AssertionError), match="exit code 2"):
         said, _ = run("colab.ipynb", tmp_path, FOLDER=str(tmp_path), EXTRA=f"{QUICK} --no_such_flag")
         assert False, said  # noqa: B011

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -61,8 +62,7 @@ def precise(tmp_path_factory):
 def alone(world, tmp_path_factory, precise):
     """A folder with the run of a single process."""
     folder = tmp_path_factory.mktemp("alone")
-    for path in world.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(world, folder, dirs_exist_ok=True)
     code, _, errors = execute(f"{PRETRAIN} --writing_params_path one.params --tb_expt_name one", program=precise, cwd=folder)
     assert code == 0, errors
     assert execute(f"{EVALUATE} --outputs_path one.said", cwd=folder)[0] == 0

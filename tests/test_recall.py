@@ -19,7 +19,7 @@ from console import UserError
 from dataset import CharCorruptionDataset
 from decoding import likeliest_answers
 from evaluation import verdict
-from helpers import sharp_model
+from helpers import execute, sharp_model
 from inventions import among_most_taught, language, most_frequent, what_they_follow
 from page import make_page, write_page
 from recall import Record, lines_about, look_up, make_records, offset_in, person_of, reach_of, read_records, score_answers, write_records
@@ -302,7 +302,6 @@ def test_in_a_browser_nothing_overflows_and_the_filter_works(tmp_path, width, sc
 
 @pytest.mark.parametrize("variant", ["vanilla", "perceiver"])
 def test_ask_and_details_from_the_command_line(folder, variant):
-    from helpers import execute
 
     params = f"{variant} wiki.txt --recipe quick --bottleneck_dim 40 --device cpu"
     assert execute(f"finetune {params} --max_epochs 1 --writing_params_path p --finetune_corpus_path birth_places_train.tsv")[0] == 0
@@ -343,8 +342,6 @@ def test_ask_and_details_from_the_command_line(folder, variant):
 
 def test_tensorboard_shows_accuracy_samples_and_the_run_among_others(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    from helpers import execute
 
     def shown(function, name=""):
         (run,) = Path("expt", function).iterdir()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,7 +21,7 @@ from checkpoint import load_model, load_params, save_params
 from console import UserError, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset
 from files import card_path, read_card, recipe_of, write_card
-from helpers import Evil
+from helpers import Evil, sharpened
 from model import GPT, GPTConfig
 from recipes import RECIPES, choose_recipe
 
@@ -107,13 +108,10 @@ def test_tensorboard_gets_loss_rate_and_accuracy(folder, command):
 def test_predictions_are_what_one_question_at_a_time_gives(folder, command):
     """The printed rule written out: prompt, 32 greedy characters, the text between the first and the second MASK."""
     import utils
-    from dataset import CharCorruptionDataset, encode
+    from dataset import encode
 
     corpus = CharCorruptionDataset(Path("wiki.txt").read_text(encoding="utf-8"), 96)
-    model = untrained(corpus)
-    for parameter in model.parameters():
-        if parameter.dim() > 1:
-            torch.nn.init.normal_(parameter, std=0.3)
+    model = sharpened(untrained(corpus), std=0.3)
     save_params(model, "pre.params")
     _, out, _ = command(
         "evaluate vanilla wiki.txt --reading_params_path pre.params --eval_corpus_path birth_dev.tsv --outputs_path out", *QUICK
@@ -529,8 +527,7 @@ def test_characters_that_the_corpus_lacks_can_be_left_out(mistakes, command):
 def mistaken_files(world, tmp_path_factory):
     """A folder full of files that don't fit."""
     folder = tmp_path_factory.mktemp("mistakes")
-    for path in world.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(world, folder, dirs_exist_ok=True)
     text = (folder / "wiki.txt").read_text(encoding="utf-8")
     (folder / "smaller.txt").write_text(text.replace("z", "s"), encoding="utf-8")
     (folder / "shifted.txt").write_text(text.replace("z", "☂"), encoding="utf-8")

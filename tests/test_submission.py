@@ -17,7 +17,7 @@ from dataset import CharCorruptionDataset
 from evaluation import answer_questions
 from files import file_sha256, read_questions, write_card
 from handout import PARTS, commands, find_edition
-from helpers import wait_for
+from helpers import sharpened, wait_for
 from model import GPT, GPTConfig, variant_flags
 
 ROOT = Path(__file__).parents[1]
@@ -32,10 +32,7 @@ def outputs(tmp_path_factory, world):
     for part, (params, *names) in PARTS.items():
         torch.manual_seed(len(part))
         flags = variant_flags("vanilla" if part == "nopretrain" else part, 48)
-        model = GPT(GPTConfig(corpus.vocab_size, 128, n_layer=3, n_head=1, n_embd=32, **flags))
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                torch.nn.init.normal_(parameter, std=0.5)
+        model = sharpened(GPT(GPTConfig(corpus.vocab_size, 128, n_layer=3, n_head=1, n_embd=32, **flags)), std=0.5)
         torch.save(model.state_dict(), folder / params)
         for name, questions in zip(names, ("birth_dev.tsv", "birth_test_inputs.tsv"), strict=True):
             answers = answer_questions(model, corpus, read_questions(world / questions)[0])

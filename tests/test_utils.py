@@ -8,7 +8,8 @@ import torch
 import utils
 from console import UserError
 from files import clear_leftovers, read_card, read_questions, read_text, write_card, written_whole
-from helpers import VARIANTS, sharp_model
+from helpers import sharp_model
+from recipes import VARIANTS
 from utils import derive_seed, evaluate_places, top_k_logits
 
 
