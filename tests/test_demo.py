@@ -1,0 +1,68 @@
+"""The demo's end: the table and the page. Its commands are those of `make reproduce`, which is tested in test_submission.py."""
+
+import re
+
+import pytest
+import torch
+
+import demo
+from checkpoint import save_params
+from dataset import CharCorruptionDataset
+from files import read_questions
+from handout import DEV, PARTS, TEXT
+from helpers import sharpened
+from model import GPT, GPTConfig, variant_flags
+
+
+@pytest.fixture
+def hand_out(tmp_path, monkeypatch):
+    """To be called with what is to stand for the edition's commands, which take minutes: the demo in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "PEOPLE", 60)
+    return lambda reproduce: monkeypatch.setattr(demo, "reproduce", reproduce)
+
+
+def test_it_ends_with_a_table_and_a_page(hand_out, tmp_path, capsys):
+    def reproduce(edition, recipe, folder):
+        assert (edition, recipe) == ("perceiver", "quick")
+        corpus = CharCorruptionDataset.from_file(folder / TEXT, 96)
+        _, places = read_questions(folder / DEV)
+        said = {"nopretrain": ["Atlantis"] * len(places), "vanilla": places, "perceiver": [*places[:3], *["Rome?"] * (len(places) - 3)]}
+        for part, predictions in said.items():
+            torch.manual_seed(0)
+            flags = variant_flags("vanilla" if part == "nopretrain" else part, 48)
+            model = GPT(GPTConfig(corpus.vocab_size, 96, n_layer=3, n_embd=32, n_head=1, **flags))
+            params, outputs, _ = PARTS[part]
+            save_params(sharpened(model, std=0.5), folder / params)
+            (folder / outputs).write_text("".join(f"{place}\n" for place in predictions), encoding="utf-8")
+        return 0
+
+    hand_out(reproduce)
+    assert demo.main() == 0
+    out = capsys.readouterr().out
+    questions, places = read_questions(tmp_path / "demo" / DEV)
+    assert len(places) == 10 and "London" not in places
+    answers = out.partition("its text said:\n")[2].split("\n")
+    for question, place, line in zip(questions[:8], places[:8], answers[:8], strict=True):
+        assert re.fullmatch(rf"  {re.escape(question)} +{re.escape(place)} +right", line)
+    # sqrt(p (1 - p) / 10) with p = 1/12, 1/12, 11/12 and 4/12
+    assert (
+        """
+Birth places of 10 people of whom the model was asked nothing in training:
+  always "London"            0 right    0.0%  (standard error 8.7)
+  vanilla, no pretraining    0 right    0.0%  (standard error 8.7)
+  vanilla, pretrained       10 right  100.0%  (standard error 8.7)
+  perceiver, pretrained      3 right   30.0%  (standard error 14.9)
+"""
+        in out
+    )
+    page = (tmp_path / "demo/report.html").read_text(encoding="utf-8")
+    for name, wrong in {"vanilla, no pretraining": 10, "vanilla, pretrained": 0, "perceiver, pretrained": 7}.items():
+        assert f"{name}: {wrong} wrong answers" in page
+
+
+def test_a_command_that_failed_ends_it(hand_out, tmp_path, capsys):
+    hand_out(lambda *_: 2)
+    assert demo.main() == 2
+    assert capsys.readouterr().out.endswith("Without the folder demo, it begins anew.\n")
+    assert not (tmp_path / "demo/report.html").exists()
