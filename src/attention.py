@@ -68,7 +68,7 @@ class Attention(nn.Module):
         return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
 
     def mark_positions(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """Queries or keys (B, H, T, D) with their positions worked in, `at` (B, T) or 0...T-1; here unchanged, as embeddings have them."""
+        """Queries or keys (B, H, T, D) with their positions `at` (B, T), or 0...T-1, worked in. Here unchanged: embeddings hold them."""
         return x
 
     def mix(self, scores: Tensor, v: Tensor) -> Tensor:

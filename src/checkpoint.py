@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from console import UserError
-from files import read_card, reading, told_by, written_whole
+from files import n_head_of, read_card, reading, written_whole
 from model import GPT, GPTConfig, variant_flags
 from recipes import VARIANTS
 
@@ -68,12 +68,6 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     check_vocabulary(path, card, vocabulary)
     fill(model, state, path)
     return model
-
-
-def n_head_of(card: dict[str, Any]) -> int | None:
-    """The number of heads that a card of parameters tells of; None where it does not say."""
-    n_head = told_by(card, "recipe", "n_head", kind=int)
-    return n_head if n_head and n_head > 0 else None
 
 
 def check_vocabulary(path: str | Path, card: dict[str, Any], vocabulary: str | None) -> None:

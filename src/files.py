@@ -180,3 +180,9 @@ def told_by(card: dict[str, Any], *path: str, kind: type) -> Any:
 def recipe_of(card: dict[str, Any]) -> str | None:
     """The recipe of the run that a card of parameters tells of; None where it does not say."""
     return told_by(card, "arguments", "recipe", kind=str)
+
+
+def n_head_of(card: dict[str, Any]) -> int | None:
+    """The number of heads that a card of parameters tells of; None where it does not say."""
+    n_head = told_by(card, "recipe", "n_head", kind=int)
+    return n_head if n_head and n_head > 0 else None

@@ -28,7 +28,7 @@ from files import card_path, clear_leftovers, reading, written_whole
 from trainer import Trainer
 
 HASH_SIZE = hashlib.sha256().digest_size
-CHECKPOINT_DUE = 1  # said in a signal's place: those that are noted have larger numbers
+CHECKPOINT_DUE = 1  # a reason to save, as signals are by their numbers; those that are noted have larger ones
 
 
 class Checkpoints:
@@ -167,13 +167,13 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Cal
     with Signals() as signals:
 
         def after_step() -> None:
-            received = processes.largest(signals.received or CHECKPOINT_DUE * checkpoints.due())  # all save and stop after the same step
-            saved = save() if received else True
-            if received > CHECKPOINT_DUE:
+            reason = processes.largest(signals.received or CHECKPOINT_DUE * checkpoints.due())  # all save, or stop, after the same step
+            saved = save() if reason else True
+            if reason > CHECKPOINT_DUE:
                 quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
                 command = quoted(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
                 how = command if processes.count() == 1 else "the same command and --resume"
-                raise Stopped(received, f"stopped after step {trainer.step}{'' if saved else ', not saved'}; go on with: {how}")
+                raise Stopped(reason, f"stopped after step {trainer.step}{'' if saved else ', not saved'}; go on with: {how}")
 
         trainer.train(after_step, after_epoch)
         if checkpoints.saved_step != trainer.step:

@@ -76,11 +76,7 @@ def parse_arguments() -> Namespace:
 
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto, the default, takes a CUDA GPU or else the CPU")
-    machine.add_argument(
-        "--plain",
-        action="store_true",
-        help="train on one part of a batch after the other, without CUDA graphs and bfloat16 (which Muon keeps)",
-    )
+    machine.add_argument("--plain", action="store_true", help="train part by part, without CUDA graphs and bfloat16 (which Muon keeps)")
     machine.add_argument("--deterministic", action="store_true", help="on a GPU: the same bits each time, slower; a CPU gives them anyway")
 
     args = parser.parse_intermixed_args()  # the question may come last

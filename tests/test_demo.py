@@ -15,14 +15,14 @@ from model import GPT, GPTConfig, variant_flags
 
 
 @pytest.fixture
-def hand_out(tmp_path, monkeypatch):
+def replace_commands(tmp_path, monkeypatch):
     """To be called with what is to stand for the edition's commands, which take minutes: the demo in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "PEOPLE", 60)
     return lambda reproduce: monkeypatch.setattr(demo, "reproduce", reproduce)
 
 
-def test_it_ends_with_a_table_and_a_page(hand_out, tmp_path, capsys):
+def test_it_ends_with_a_table_and_a_page(replace_commands, tmp_path, capsys):
     def reproduce(edition, recipe, folder):
         assert (edition, recipe) == ("perceiver", "quick")
         corpus = CharCorruptionDataset.from_file(folder / TEXT, 96)
@@ -37,7 +37,7 @@ def test_it_ends_with_a_table_and_a_page(hand_out, tmp_path, capsys):
             (folder / outputs).write_text("".join(f"{place}\n" for place in predictions), encoding="utf-8")
         return 0
 
-    hand_out(reproduce)
+    replace_commands(reproduce)
     assert demo.main() == 0
     out = capsys.readouterr().out
     questions, places = read_questions(tmp_path / "demo" / DEV)
@@ -61,8 +61,8 @@ Birth places of 10 people of whom the model was asked nothing in training:
         assert f"{name}: {wrong} wrong answers" in page
 
 
-def test_a_command_that_failed_ends_it(hand_out, tmp_path, capsys):
-    hand_out(lambda *_: 2)
+def test_a_command_that_failed_ends_it(replace_commands, tmp_path, capsys):
+    replace_commands(lambda *_: 2)
     assert demo.main() == 2
     assert capsys.readouterr().out.endswith("Without the folder demo, it begins anew.\n")
     assert not (tmp_path / "demo/report.html").exists()
