@@ -8,6 +8,7 @@
 # make autograder [ANSWERS=birth_test.tsv] [INDEX=URL]   autograder.zip for Gradescope; URL: where pip finds PyTorch for CPUs alone
 PYTHON ?= python3
 BIN := .venv/bin
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make ... PYTHON=python3.11, say")'
 
 demo: .venv/runtime
 	$(BIN)/python src/demo.py
@@ -37,7 +38,7 @@ autograder:
 
 # an environment that is there stays, unless its Python is too old, which it would keep without --clear
 .venv/runtime: requirements.txt
-	$(BIN)/python -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python $(NEW_ENOUGH) 2>/dev/null || { $(PYTHON) $(NEW_ENOUGH) && $(PYTHON) -m venv --clear .venv; }
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 

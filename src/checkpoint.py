@@ -4,6 +4,8 @@ Beside `x.params` lies `x.params.json`, a card that says where the parameters co
 is never needed; a card whose file was replaced since is not believed.
 """
 
+import pickletools
+import re
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +22,7 @@ from recipes import VARIANTS
 DAMAGED = "is not a file of parameters, or damaged: train it again"
 SPARE = 64 * 10**6  # bytes that a file may hold beyond, so that one of another recipe gets the clearer error
 LONGEST_BLOCK = 4096  # so that a forged file does not ask for masks without end
+NAMED = re.compile(r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage")  # by what saved tensors
 RECIPE_SIZES = ("width", "blocks", "block size", "heads")
 
 
@@ -88,6 +91,27 @@ def fill(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
     model.load_state_dict(state)
 
 
+def load_plain(content: BytesIO) -> Any:
+    """The tensors and plain values that `torch.save` wrote. Raises anything for what is damaged, or names anything else.
+
+    `weights_only` lets no code run, but bytearray, say, with which a few bytes ask for all the memory there is.
+    """
+    if content.getbuffer()[:4] == b"PK\3\4":  # by which torch.load tells its zips from what older versions wrote
+        with zipfile.ZipFile(content) as archive:
+            if damaged := archive.testzip():  # torch.load does not look at the checksums
+                raise ValueError(f"{damaged} is damaged")
+            pickles = [BytesIO(archive.read(name)) for name in archive.namelist() if name.lower().endswith(".pkl")]
+    else:
+        content.seek(0)
+        pickles = [content] * 5  # one behind the other, before the numbers
+    for pickle in pickles:
+        for opcode, name, _ in pickletools.genops(pickle):
+            if opcode.name == "GLOBAL" and not NAMED.fullmatch(name):
+                raise ValueError(f"it names {name}")
+    content.seek(0)
+    return torch.load(content, map_location="cpu", weights_only=True)
+
+
 def unpacked_size(file: BinaryIO) -> int:
     """The bytes that a file of torch.save holds, which writes them into a zip unpacked; 0 for a file of another kind.
 
@@ -110,10 +134,7 @@ def read_state(path: Path, largest: int) -> dict[str, Tensor]:
                 raise UserError(f"{path} unpacks to {size / 1e6:.1f} MB, far more than the model has: not read")
             file.seek(0)
             content = BytesIO(file.read())
-        if zipfile.is_zipfile(content) and zipfile.ZipFile(content).testzip():  # torch.load does not look at the checksums
-            raise UserError(f"{path} {DAMAGED}")
-        content.seek(0)
-        state = torch.load(content, map_location="cpu", weights_only=True)
+        state = load_plain(content)
     except UserError:
         raise
     except Exception:  # what a damaged or foreign file raises is anybody's guess

@@ -3,7 +3,6 @@
 import math
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -165,8 +164,11 @@ def prepare_asking(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorr
         table = read_graded(path, args, model, corpus)
     elif text.name == "wiki.txt":
         path = text.with_name("birth_dev.tsv")
-        with suppress(UserError):  # there is none, or it is another text's
+        try:
             table = read_graded(path, args, model, corpus)
+        except UserError as error:
+            if path.exists():  # of another text, say
+                print(f"No table to tell by: {error}")
     return partial(ask, model, corpus, question, path, table)
 
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
+from torch import distributed as dist  # which some builds lack
 
 from console import UserError, under_torchrun
 
@@ -61,7 +61,7 @@ def joined(device: str) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def agree_on_name(store: dist.Store, its_rank: int, size: int) -> str:
+def agree_on_name(store: "dist.Store", its_rank: int, size: int) -> str:
     """A name of their own for those who meet: after a restart, the addresses of those who died are still in the store.
 
     The roll lists a token of each. Who finds its own there agrees to it: to one with a token of the dead, not all do.

@@ -22,7 +22,7 @@ from typing import Any, Self
 import torch
 
 import processes
-from checkpoint import unpacked_size
+from checkpoint import load_plain, unpacked_size
 from console import Stopped, UserError
 from files import card_path, clear_leftovers, reading, written_whole
 from trainer import Trainer
@@ -105,7 +105,7 @@ def unpack(content: BytesIO, path: Path) -> dict[str, Any]:
     try:
         if unpacked_size(content) > content.getbuffer().nbytes:
             raise ValueError("it was packed, to fill the memory")
-        found = torch.load(content, map_location="cpu", weights_only=True)
+        found = load_plain(content)
         return {"run": dict(found["run"]), "state": dict(found["state"])}
     except Exception as error:  # what a forged one raises is anybody's guess
         why = str(error).partition("\n")[0] or type(error).__name__

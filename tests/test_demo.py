@@ -1,6 +1,10 @@
 """The demo's end: the table and the page. Its commands are those of `make reproduce`, which is tested in test_submission.py."""
 
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +16,21 @@ from files import read_questions
 from handout import DEV, PARTS, TEXT
 from helpers import sharpened
 from model import GPT, GPTConfig, variant_flags
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32" or shutil.which("make") is None, reason="needs make and a shell")
+def test_an_old_python_is_refused_before_anything_is_installed(tmp_path):
+    for name in ("Makefile", "requirements.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    old = tmp_path / "old"  # says that it is 3.10, and can do nothing else
+    say = f"""[ "$1" = -c ] && exec {sys.executable} -c "import sys; sys.version_info = (3, 10); $2\""""
+    old.write_text(f"#!/bin/sh\n{say}\nexit 9\n", encoding="utf-8")
+    old.chmod(0o755)
+    made = subprocess.run(["make", "demo", "PYTHON=./old"], cwd=tmp_path, capture_output=True, encoding="utf-8")
+    assert made.returncode == 2 and "Python 3.11 or newer is needed" in made.stderr
+    assert not (tmp_path / ".venv").exists()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import runpy
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
+from types import ModuleType
 
 import pytest
 import torch
@@ -50,6 +52,16 @@ def run_after(preamble, folder):
         encoding="utf-8",
     )
     return program
+
+
+def test_a_pytorch_without_distributed_is_one_process(monkeypatch):
+    bare = ModuleType("torch.distributed")
+    bare.is_available = lambda: False
+    monkeypatch.setattr(torch, "distributed", bare)
+    monkeypatch.setitem(sys.modules, "torch.distributed", bare)
+    alone = runpy.run_path(processes.__file__)
+    with alone["joined"]("auto"):
+        assert (alone["count"](), alone["rank"](), alone["gathered"](3)) == (1, 0, [3])
 
 
 @pytest.fixture(scope="module")

@@ -333,9 +333,10 @@ def test_ask_and_details_from_the_command_line(folder, variant):
     Path("birth_dev.tsv").write_text("Where was Ж born?\tLima\n", encoding="utf-8")  # it need not be this text's
     code, out, _ = execute([*asking, question])
     assert code == 0 and "There is no table to tell by" in out
+    assert "No table to tell by: birth_dev.tsv, characters that the pretraining corpus lacks: line 1 'Ж'" in out
     Path("birth_dev.tsv").unlink()
     code, out, _ = execute([*asking, question])
-    assert code == 0 and "There is no table to tell by" in out
+    assert code == 0 and "There is no table to tell by" in out and "No table" not in out
     code, _, errors = execute(asking)
     assert code == 2 and errors == "run.py: error: ask needs a question, in quotes\n"
 

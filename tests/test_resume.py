@@ -124,7 +124,7 @@ def test_one_that_cant_be_written_leaves_the_one_before_and_the_run_its_way(tmp_
     ("content", "compression", "why"),
     [
         ({"run": 1}, zipfile.ZIP_STORED, "'int' object is not iterable"),
-        ({"run": {}, "state": {"step": 1, "x": Evil()}}, zipfile.ZIP_STORED, "Weights only load failed"),
+        ({"run": {}, "state": {"step": 1, "x": Evil()}}, zipfile.ZIP_STORED, "it names \\w+ mkdir"),
         ({"run": {}, "state": {"step": 1, "x": torch.zeros(10**5)}}, zipfile.ZIP_DEFLATED, "it was packed, to fill the memory"),
     ],
 )

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from argparse import Namespace
 from pathlib import Path
@@ -216,6 +217,25 @@ def test_a_small_file_asks_for_no_large_model(tmp_path):
     torch.save(state | {"tok_emb.weight": torch.zeros(1).expand(10**13, 32)}, tmp_path / "x.params")
     with pytest.raises(UserError, match=r"x.params holds no model of this project's kind"):
         load_model(tmp_path / "x.params")
+
+
+class Greedy:
+    """Unpickles into so many bytes."""
+
+    def __reduce__(self):
+        return bytearray, (10**9,)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_small_file_does_not_fill_the_memory(tmp_path, zipped):
+    """PyTorch lets a pickle call bytearray, in both of its formats."""
+    torch.save({"tok_emb.weight": torch.zeros(2, 2), "x": Greedy()}, tmp_path / "x.params", _use_new_zipfile_serialization=zipped)
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"x.params is not a file of parameters"):
+        load_model(tmp_path / "x.params")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10**8
 
 
 def test_heads_that_a_card_tells_otherwise_are_named(tmp_path):
@@ -460,6 +480,11 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         ("pretrain vanilla nowhere.txt --writing_params_path p", "can't read nowhere.txt: No such file"),
         ("pretrain vanilla . --writing_params_path p", "can't read .: Is a directory"),
         ("pretrain vanilla wiki.txt --writing_params_path none/p", "can't write none/p"),
+        pytest.param(
+            "pretrain vanilla wiki.txt --recipe quick --max_epochs 1 --writing_params_path astray",
+            "can't write astray: its folder must exist",
+            marks=UNIX,
+        ),
         ("pretrain vanilla wiki.txt --writing_params_path .", "can't write .: it is no ordinary file"),
         ("pretrain perceiver wiki.txt --writing_params_path p --bottleneck_dim 129", "bottleneck_dim is 129"),
         (f"{TUNE} none.tsv", "run.py: error: can't read none.tsv: No such file"),
@@ -557,6 +582,7 @@ def mistaken_files(world, tmp_path_factory):
         bomb.writestr("archive/data.pkl", bytes(500 * 10**6))
     if sys.platform != "win32":
         os.mkfifo(folder / "pipe")
+        (folder / "astray").symlink_to("none/p")
     return folder
 
 
