@@ -94,7 +94,8 @@ def fill(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
 def load_plain(content: BytesIO) -> Any:
     """The tensors and plain values that `torch.save` wrote. Raises anything for what is damaged, or names anything else.
 
-    `weights_only` lets no code run, but bytearray, say, with which a few bytes ask for all the memory there is.
+    `weights_only` lets no code of a stranger's run, but calls what a state_dict never needs: bytearray, by which a few bytes
+    ask for all the memory there is.
     """
     if content.getbuffer()[:4] == b"PK\3\4":  # by which torch.load tells its zips from what older versions wrote
         with zipfile.ZipFile(content) as archive:
