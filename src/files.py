@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import stat
+import time
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from typing import Any
 from console import UserError, blaming
 
 BUNDLED_SHA256 = "a250bedae2637cad7702e82e1140375e1a85819d89366074a94f162c63012fe1"  # of the bundled wiki.txt, whose people are invented
+ABANDONED = 3600  # seconds after which nobody is still writing to a temporary file that was not touched since
 
 # ---------------------------------------------------------------- reading and writing
 
@@ -92,6 +94,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         raise UserError(f"can't write {path}: it is a folder")
     real = Path(os.path.realpath(path))
     temporary = real.with_name(f".{real.name}.{os.getpid()}")
+    clear_leftovers(path, ABANDONED)
     try:
         temporary.touch()
         yield temporary
@@ -115,14 +118,15 @@ def write_zip(path: str | Path, files: Mapping[str, Path | bytes], executable: C
             archive.writestr(entry, content if isinstance(content, bytes) else content.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
-def clear_leftovers(path: str | Path) -> None:
-    """Remove what a process that was killed while it wrote `path` has left beside it."""
+def clear_leftovers(path: str | Path, age: float = 0) -> None:
+    """Remove what processes that were killed while they wrote `path` have left beside it, and not touched for `age` seconds."""
     real = Path(os.path.realpath(path))
     beginning = f".{real.name}."
     for leftover in real.parent.glob(f"{glob.escape(beginning)}*"):
         if leftover.name.removeprefix(beginning).isdigit():  # else it is of a file with a longer name
             with suppress(OSError):
-                leftover.unlink()
+                if time.time() - leftover.stat().st_mtime >= age:
+                    leftover.unlink()
 
 
 def sha256(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 import torch
@@ -126,6 +127,15 @@ def test_where_no_cache_can_be_written_there_is_none(tmp_path, small_pieces, mon
     (tmp_path / "text.txt").write_text("Ada\nBo", encoding="utf-8")
     assert spelt(encode_file(tmp_path / "text.txt")) == "Ada\nBo"
     assert [p.name for p in tmp_path.iterdir()] == ["text.txt"]
+
+
+def test_what_a_killed_encoding_left_goes_and_what_another_process_is_writing_stays(tmp_path, small_pieces):
+    (tmp_path / "text.txt").write_text("Ada\nBo", encoding="utf-8")
+    for name, hours in ((".text.txt.codes.77", 2), (".text.txt.codes.78", 0), (".text.txt.codes.mine", 2)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - 3600 * hours,) * 2)
+    encode_file(tmp_path / "text.txt")
+    assert sorted(p.name for p in tmp_path.glob(".*")) == [".text.txt.codes.78", ".text.txt.codes.mine"]
 
 
 def test_small_files_leave_no_cache(tmp_path):
