@@ -22,7 +22,7 @@ from recipes import VARIANTS
 DAMAGED = "is not a file of parameters, or damaged: train it again"
 SPARE = 64 * 10**6  # bytes that a file may hold beyond, so that one of another recipe gets the clearer error
 LONGEST_BLOCK = 4096  # so that a forged file does not ask for masks without end
-NAMED = re.compile(r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage")  # by what saved tensors
+NAMES_OF_TENSORS = re.compile(r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage")  # in pickles
 RECIPE_SIZES = ("width", "blocks", "block size", "heads")
 
 
@@ -107,7 +107,7 @@ def load_plain(content: BytesIO) -> Any:
         pickles = [content] * 5  # one behind the other, before the numbers
     for pickle in pickles:
         for opcode, name, _ in pickletools.genops(pickle):
-            if opcode.name == "GLOBAL" and not NAMED.fullmatch(name):
+            if opcode.name == "GLOBAL" and not NAMES_OF_TENSORS.fullmatch(name):
                 raise ValueError(f"it names {name}")
     content.seek(0)
     return torch.load(content, map_location="cpu", weights_only=True)

@@ -125,7 +125,7 @@ def clear_leftovers(path: str | Path, age: float = 0) -> None:
     for leftover in real.parent.glob(f"{glob.escape(beginning)}*"):
         if leftover.name.removeprefix(beginning).isdigit():  # else it is of a file with a longer name
             with suppress(OSError):
-                if time.time() - leftover.stat().st_mtime >= age:
+                if not age or time.time() - leftover.stat().st_mtime >= age:  # another machine's clock may be ahead
                     leftover.unlink()
 
 
