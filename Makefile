@@ -30,20 +30,21 @@ test-browser: .venv/development
 	BROWSER_TESTS=pictures $(BIN)/python -m pytest tests/test_recall.py -k browser
 
 lint: .venv/development
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
 
 autograder:
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) autograder/build.py $(if $(ANSWERS),--answers "$(ANSWERS)") $(if $(INDEX),--index "$(INDEX)")
 
-# an environment that is there stays, unless its Python is too old, which it would keep without --clear
-.venv/runtime: requirements.txt
-	@$(BIN)/python $(NEW_ENOUGH) 2>/dev/null || { $(PYTHON) $(NEW_ENOUGH) && $(PYTHON) -m venv --clear .venv; }
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+# an environment that is there stays, unless its Python is gone or too old, or its making was stopped before it had pip
+.venv/runtime: requirements.txt $(if $(shell $(BIN)/python -c "print(1)" 2>/dev/null),,anew)
+	@$(BIN)/python $(NEW_ENOUGH) 2>/dev/null && $(BIN)/python -m pip --version >/dev/null 2>&1 || \
+		{ $(PYTHON) $(NEW_ENOUGH) && $(PYTHON) -m venv --clear .venv; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
 .venv/development: requirements-dev.txt autograder/requirements.txt .venv/runtime
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-.PHONY: demo reproduce test test-gpu test-browser soak lint autograder
+.PHONY: demo reproduce test test-gpu test-browser soak lint autograder anew

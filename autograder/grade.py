@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +304,8 @@ def main() -> None:
     write(unfinished())
     if not args.submission.exists():
         raise UserError(f"there is no {args.submission}")
+    if find_spec("torch") is None:  # a submission's code would fail without it
+        raise UserError("PyTorch is missing here: activate the environment of the project, or pip install -r requirements.txt")
     grader = Grader(args.data, args.answers, args.recipe)
     if grader.box.missing:
         print(f"This system runs the submission's code without {'; without '.join(grader.box.missing)}.\n", flush=True)

@@ -3,6 +3,7 @@
 import shutil
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -44,6 +45,7 @@ def take_in(submission: Path, folder: Path) -> set[str]:
         root = find_root([file.name for file in files])
         chosen = [file._replace(name=file.name.removeprefix(root)) for file in files if file.name.startswith(root)]
         chosen = [file for file in chosen if file.name in WANTED or f"{file.name}/".startswith("src/")]
+        chosen = [file for file in chosen if file.name.isprintable() or file.name.endswith(".py")]  # without a Mac's "src/Icon\r"
         check(chosen)
         for file in chosen:
             path = folder / file.name
@@ -108,9 +110,11 @@ def check(files: list[Found]) -> None:
 
 
 def find_root(names: list[str]) -> str:
-    """The folder that src lies in, with a slash; of several the highest."""
-    roots = sorted(name[: f"/{name}".find("/src/")] for name in names if "/src/" in f"/{name}")
-    return min(roots, key=lambda root: root.count("/"), default="")
+    """The folder, with a slash, that has a src and most of what else is graded: there may be older copies. Of equals, the highest."""
+    folders = Counter(name[: name.rfind("/") + 1] for name in set(names) if name.rpartition("/")[2] in WANTED)
+    roots = {name[: f"/{name}".find("/src/")] for name in names if "/src/" in f"/{name}"}
+    roots |= {folder for folder in folders if any(name.startswith(f"{folder}src/") for name in names)}  # it may lie in a src itself
+    return max(sorted(roots), key=lambda root: (folders[root], -root.count("/")), default="")
 
 
 def shown(name: str) -> str:

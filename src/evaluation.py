@@ -70,7 +70,7 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
     if processes.rank() > 0:
         return
     with written_whole(args.outputs_path) as temporary:
-        temporary.write_text("".join(p.replace("\n", " ") + "\n" for p in predictions), encoding="utf-8", newline="\n")
+        temporary.write_text("".join(f"{said}\n" for said in predictions), encoding="utf-8", newline="\n")
     name = Path(args.outputs_path).stem
     records = []
     if args.details_path or args.report_path:
@@ -159,6 +159,8 @@ class Watcher:
 def prepare_asking(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
     """Check the question, and those whose answers tell what certainty is worth. Returns the function that asks it."""
     (question,) = check_questions([args.question], model, corpus, args.unknown)
+    if not question.strip():
+        raise UserError("nothing of the question is left to ask")
     text, path, table = Path(args.pretrain_corpus_path), args.eval_corpus_path, None
     if path is not None:
         table = read_graded(path, args, model, corpus)
@@ -232,7 +234,7 @@ def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, sk
 
 
 def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], silent: bool = False) -> list[str]:
-    """What the model says to each question: up to 32 likeliest characters after the MASK, until the next one."""
+    """What the model says to each question, in one line: up to 32 likeliest characters after the MASK, until the next one."""
     prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # batches of like lengths
     mine = order[processes.rank() :: processes.count()]
@@ -241,7 +243,7 @@ def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Seque
         for first in range(0, len(mine), AT_A_TIME):
             numbers = mine[first : first + AT_A_TIME]
             found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=MASK)
-            answers |= {number: decode(indices, corpus.itos) for number, indices in zip(numbers, found, strict=True)}
+            answers |= {number: decode(indices, corpus.itos).replace("\n", " ") for number, indices in zip(numbers, found, strict=True)}
             bar.update(len(numbers))
     for theirs in processes.gathered(answers):
         answers |= theirs

@@ -324,7 +324,8 @@ def chart(told: str, drawn: str, across: str, up: str, number: int, name: str) -
 def write_page(path: str | Path, runs: Runs, taught: Taught) -> None:
     """Write the page to `path`. Raises UserError where it can't be."""
     with written_whole(path) as temporary:
-        temporary.write_text(make_page(runs, taught), encoding="utf-8", newline="\n")
+        # a file's name, which a run has for its own, may be none in UTF-8
+        temporary.write_text(make_page(runs, taught), encoding="utf-8", errors="replace", newline="\n")
 
 
 def main() -> None:

@@ -122,6 +122,8 @@ def score_answers(model: GPT, prompts: Sequence[list[int]], answers: Sequence[li
             start = len(prompts[number]) - 1  # the position that chooses the first letter
             at_start = log_probabilities[row, start]
             scores.append((of_next[row, start : len(texts[row]) - 1].sum().item(), -(at_start.exp() * at_start).sum().item(), others[row]))
+            if not math.isfinite(scores[-1][0]):
+                raise UserError("what the model computes is no number: its parameters are too large, or damaged")
     return scores
 
 
@@ -213,7 +215,7 @@ def read_records(path: str | Path) -> list[Record]:
         try:
             record = Record(**json.loads(line))
             check_types(record)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError, RecursionError):
             raise UserError(f"{path}, line {number}: no record of an answer: write the file with evaluate --details_path") from None
         records.append(record)
     return records
@@ -229,12 +231,12 @@ def check_types(record: Record) -> None:
 
 
 def is_log_probability(value: Any) -> bool:
-    return isinstance(value, float | int) and value <= 1e-6
+    return isinstance(value, float | int) and float(value) <= 1e-6
 
 
 FITS: dict[str, Callable[[Any], bool]] = {  # whether a value may be that field's; of the others, their type decides
     "log_probability": is_log_probability,
     "runners_up": lambda value: isinstance(value, list) and all(isinstance(said, str) and is_log_probability(p) for said, p in value),
-    "first_letter_entropy": lambda value: isinstance(value, float | int) and value >= -1e-6,
+    "first_letter_entropy": lambda value: isinstance(value, float | int) and float(value) >= -1e-6,
     "reach": lambda value: value is None or value in REACHES,
 }

@@ -70,7 +70,7 @@ def refuse_others(edition: str, recipe: str, folder: Path) -> None:
 def path_from(folder: Path, path: Path) -> str:
     """The path as it is typed in the folder: from another drive of Windows, all of it."""
     with suppress(ValueError):
-        return os.path.relpath(path, folder)
+        return os.path.relpath(path, os.path.realpath(folder))  # where a link leads, ".." is its target's
     return str(path)
 
 

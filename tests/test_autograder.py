@@ -21,7 +21,7 @@ import sandbox
 import torch
 from checks import LOOKS, corruption_properties, layer_difference, layer_tasks, random_lines
 from grade import Grader
-from intake import Refused, take_in
+from intake import Refused, find_root, take_in
 from rubric import RUBRIC
 from sandbox import Sandbox
 
@@ -169,12 +169,30 @@ def test_in_a_folder_of_its_own_beside_what_is_not_graded_whatever_it_is(grading
         "report.pdf": b"",
         "Screenshot at 3.14.15\u202fPM.png": b"",
         f"{folder}Icon\r": b"",
+        f"{folder}src/Icon\r": b"",
         f"{folder}src": (b"", stat.S_IFDIR | 0o755),
         f"{folder}wandb/latest-run": (b"run-1", MODES["link"]),
         f"{folder}{'deep/' * 30}x": b"",
         "a/more/still/src/run.py": b"",
     }
     assert not lost(grading(files | added), hides)
+
+
+@pytest.mark.parametrize(
+    ("names", "root"),
+    [
+        (["Backup/src/run.py", "a5/src/run.py", "a5/vanilla.model.params"], "a5/"),  # older copies may have any name
+        (["src/run.py", "old/src/run.py", "old/vanilla.model.params"], "old/"),
+        (["src/run.py", "vanilla.model.params", "old/src/run.py", "old/vanilla.model.params"], ""),
+        (["src/src/run.py", "src/vanilla.model.params"], "src/"),
+        (["b/src/run.py", "a/deep/src/run.py"], "b/"),
+        (["vanilla.model.params", "a/src/run.py"], "a/"),
+        (["report.pdf"], ""),
+    ],
+)
+def test_the_folder_that_is_graded_has_the_code_and_most_of_the_files(names, root):
+    for some in (names, names[::-1]):
+        assert find_root(some) == root
 
 
 def test_as_gradescope_unpacks_it(grading, data, hides, tmp_path):
@@ -541,8 +559,8 @@ def test_the_built_grader_run_by_its_own_script(real, hides, tmp_path, soak):
     print(f"\nright submissions: {len(scores)} graded, {sum(score == (33 if hides else 20) for score in scores)} got all points")
 
 
-def test_results_are_written_whatever_happens(tmp_path):
-    """Without a Python, and with data that can't be used."""
+def test_results_are_written_whatever_happens(tmp_path, monkeypatch):
+    """Without a Python, with data that can't be used, and without PyTorch."""
     home = tmp_path / "autograder"
     (home / "submission").mkdir(parents=True)
     subprocess.run([sys.executable, ROOT / "autograder/build.py", "--out", tmp_path / "a.zip"], check=True, capture_output=True)
@@ -569,6 +587,10 @@ def test_results_are_written_whatever_happens(tmp_path):
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     results = json.loads((home / "results/results.json").read_text(encoding="utf-8"))
     assert results["score"] == 0 and len(results["tests"]) == len(RUBRIC)
+    monkeypatch.setattr(grade, "find_spec", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["grade.py", str(home / "submission")])
+    with pytest.raises(UserError, match="PyTorch is missing here"):
+        grade.main()
 
 
 def test_parameters_from_a_gpu_or_with_a_pickle_in_them(real, data, tmp_path):

@@ -33,6 +33,22 @@ def test_an_old_python_is_refused_before_anything_is_installed(tmp_path):
     assert not (tmp_path / ".venv").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32" or shutil.which("make") is None, reason="needs make and a shell")
+def test_make_mends_an_environment_whose_making_was_stopped_or_whose_python_is_gone(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements.txt").touch()
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/demo.py").write_text("print('the demo')", encoding="utf-8")
+    command = ["make", "demo", f"PYTHON={sys.executable}"]
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=tmp_path, check=True)
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
+    assert made.returncode == 0 and made.stdout.endswith("the demo\n"), made.stderr
+    (tmp_path / ".venv/bin/python").unlink()
+    (tmp_path / ".venv/bin/python").symlink_to(tmp_path / "uninstalled")
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
+    assert made.returncode == 0 and made.stdout.endswith("the demo\n"), made.stderr
+
+
 @pytest.fixture
 def replace_commands(tmp_path, monkeypatch):
     """To be called with what is to stand for the edition's commands, which take minutes: the demo in a folder of its own."""

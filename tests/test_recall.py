@@ -52,6 +52,14 @@ def test_log_probability_and_entropy_are_those_of_one_character_at_a_time(varian
                 assert score == pytest.approx(probability(model, prompt, [*other, end]), abs=1e-5)
 
 
+def test_parameters_too_large_to_compute_with_give_no_record():
+    model = sharp_model("vanilla")
+    for parameter in (model.tok_emb.weight, model.head.weight):
+        parameter.data.fill_(1e38)
+    with pytest.raises(UserError, match="no number"):
+        score_answers(model, [[1, 2, 3]], [[4]], 8, 0)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_beam_finds_the_likeliest_answers_of_all(variant):
     """A beam as wide as there are beginnings can't miss: all answers of up to two characters are written out."""
@@ -188,6 +196,7 @@ def test_records_hold_what_the_model_says_and_survive_the_disk(tmp_path):
     fine = json.loads(json.dumps(asdict(records[0])))
     kinds = {"log_probability": 800, "runners_up": None, "right": "no", "person": 3, "first_letter_entropy": "x", "reach": "far"}
     wrong_kinds = [json.dumps(fine | {name: value}) for name, value in [*kinds.items(), ("place", "\ud800")]]
+    wrong_kinds += [json.dumps(fine | {"log_probability": -(10**400)}), "[" * 10**5]
     for wrong in ("{}", "[1]", "no JSON", '{"question": 1}', json.dumps(fine | {"log_probability": float("nan")}), *wrong_kinds):
         (tmp_path / "b.jsonl").write_text((tmp_path / "a.jsonl").read_text(encoding="utf-8") + wrong, encoding="utf-8")
         with pytest.raises(UserError, match=r"b.jsonl, line 3: no record"):

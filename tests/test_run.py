@@ -20,10 +20,11 @@ import run
 import stages
 from checkpoint import load_model, load_params, save_params
 from console import UserError, run_reporting_errors
-from dataset import CharCorruptionDataset, NameDataset
+from dataset import CharCorruptionDataset, NameDataset, encode
 from files import card_path, read_card, recipe_of, write_card
 from helpers import Evil, sharpened
 from model import GPT, GPTConfig
+from recall import read_records
 from recipes import RECIPES, choose_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -303,13 +304,16 @@ def test_determinism_is_asked_for(monkeypatch, command):
 
 
 def test_a_newline_in_an_answer_makes_no_further_line(monkeypatch, folder, command):
-    """Predictions stand beside the questions line by line."""
-    n_questions = len(Path("birth_dev.tsv").read_text(encoding="utf-8").splitlines())
-    monkeypatch.setattr(evaluation, "answer_questions", lambda *_: ["New\nYork"] * n_questions)
-    save_params(untrained(stages.read_corpus("wiki.txt", "vanilla", RECIPES["quick"])), "p")
-    line = "evaluate vanilla wiki.txt --recipe quick --reading_params_path p --eval_corpus_path birth_dev.tsv --outputs_path o"
-    assert command(line)[0] == 0
-    assert Path("o").read_text(encoding="utf-8") == "New York\n" * n_questions
+    """Predictions stand beside the questions line by line, and are scored as they stand there."""
+    corpus = stages.read_corpus("wiki.txt", "vanilla", RECIPES["quick"])
+    monkeypatch.setattr(evaluation, "answer", lambda _, prompts, *__, **___: [encode("New\nYork", corpus.stoi).tolist()] * len(prompts))
+    save_params(untrained(corpus), "p")
+    Path("york.tsv").write_text("Where was A born?\tNew York\nWhere was B born?\tYork\n", encoding="utf-8")
+    line = "evaluate vanilla wiki.txt --recipe quick --reading_params_path p --eval_corpus_path york.tsv --outputs_path o"
+    code, out, err = command(f"{line} --details_path o.jsonl")
+    assert code == 0 and "Correct: 1.0 out of 2.0" in out, err
+    assert Path("o").read_text(encoding="utf-8") == "New York\n" * 2
+    assert [record.right for record in read_records("o.jsonl")] == [True, False]
 
 
 def test_as_a_process_from_a_shell(folder):
@@ -544,6 +548,8 @@ def test_characters_that_the_corpus_lacks_can_be_left_out(mistakes, command):
         said[table] = Path("o").read_text(encoding="utf-8")
         assert ("3 characters that the pretraining corpus lacks are left out, in 2 questions." in out) == (table == "strange.tsv")
     assert said["strange.tsv"] == said["known.tsv"] and len(said["strange.tsv"].split("\n")) == 3
+    code, _, err = command("ask vanilla wiki.txt --recipe quick --reading_params_path pre.params --unknown skip", "日本")
+    assert code == 2 and "nothing of the question is left to ask" in err
     known.unlink()
     Path("o").unlink()
 

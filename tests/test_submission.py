@@ -222,6 +222,14 @@ def test_sigterm_is_sent_on_and_what_it_makes_of_it_is_waited_for(tmp_path, ends
         assert process.wait(timeout=30) == 143
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there, links need rights")
+def test_from_a_folder_that_is_a_link_a_command_is_found(tmp_path):
+    (tmp_path / "elsewhere/deep").mkdir(parents=True)
+    (tmp_path / "demo").symlink_to(tmp_path / "elsewhere/deep")
+    (tmp_path / "run.py").touch()
+    assert (tmp_path / "demo" / reproduce.path_from(tmp_path / "demo", tmp_path / "run.py")).samefile(tmp_path / "run.py")
+
+
 def test_on_another_drive_of_windows_a_command_has_its_whole_path(monkeypatch):
     here, there = Path("/data"), Path("/project/src/run.py")
     assert Path(reproduce.path_from(here, there)) == Path("../project/src/run.py")
