@@ -27,11 +27,10 @@ from sandbox import Ended, Sandbox
 
 from console import Parser, UserError, run_reporting_errors
 from files import read_questions, read_text, written_whole
-from handout import ASKED_FOR, DEV, HANDED_IN, PARTS, TEST, TEXT
+from handout import ASKED_FOR, DEV, EDITION_VARIANTS, PARTS, ROUNDING, TEST, TEXT
 
 MINUTES = 8.5  # for all of it; Gradescope gives ten
 ASKED_AGAIN = {"dev": 24, "test": 48}  # so many questions
-ROUNDING = 1  # so many of them may be answered otherwise on another machine
 SECONDS_TO_ANSWER, SECONDS_TO_PROBE = 100, 60
 LARGEST_RESULT = 3 * 10**6  # bytes of JSON from the probe
 
@@ -147,16 +146,15 @@ class Grader:
         if problem:
             self.report.fail(["nopretrain"], problem)
             return
-        passed = right["dev"] > 0
-        self.report.outcomes["nopretrain"] = Outcome(self.say("dev", right["dev"]), 5.0 if passed else 0.0, passed)
+        self.report.settle("nopretrain", self.say("dev", right["dev"]), right["dev"] > 0)
         self.report.leaderboard["vanilla without pretraining, dev %"] = self.percent("dev", right["dev"])
 
     def grade_variants(self) -> None:
         """The perceiver or the synthesizer; of both, the better."""
         keys = "variant dev", "variant test"
-        present = [variant for variant in HANDED_IN if self.taken & set(PARTS[variant])]
+        present = [variant for variant in EDITION_VARIANTS if self.taken & set(PARTS[variant])]
         if not present:
-            self.report.fail(keys, f"There is no {PARTS[HANDED_IN[0]][0]} and no {PARTS[HANDED_IN[1]][0]}.")
+            self.report.fail(keys, f"There is no {PARTS[EDITION_VARIANTS[0]][0]} and no {PARTS[EDITION_VARIANTS[1]][0]}.")
         found = []
         for variant in present:
             with self.report.filling(*keys):
@@ -181,9 +179,8 @@ class Grader:
             if split not in right:
                 self.report.outcomes[key] = Outcome(f"{part}: believed, and not graded here: this grader has no places for the test.")
                 continue
-            passed, points = None if least is None else right[split] >= least * len(self.questions[split]), RUBRIC[key].points
-            score = None if points is None else float(points * bool(passed))
-            self.report.outcomes[key] = Outcome(f"{part}: {self.say(split, right[split])}", score, passed)
+            passed = None if least is None else right[split] >= least * len(self.questions[split])
+            self.report.settle(key, f"{part}: {self.say(split, right[split])}", passed)
 
     def believed(self, part: str) -> tuple[dict[str, int], str | None]:
         """How many are right of each split whose places are known; and why the part gets no points, if so."""

@@ -54,6 +54,11 @@ class Report:
     leaderboard: dict[str, float] = field(default_factory=dict)
     for_instructor: list[str] = field(default_factory=list)
 
+    def settle(self, key: str, output: str, passed: bool | None) -> None:
+        """All points for this item, or none; no score where it is not graded."""
+        points = RUBRIC[key].points
+        self.outcomes[key] = Outcome(output, None if points is None else float(points * bool(passed)), passed)
+
     def fail(self, keys: Iterable[str], why: str) -> None:
         """No points for these items."""
         for key in keys:

@@ -15,7 +15,7 @@ import torch
 from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
 from console import UserError, number, run_reporting_errors
-from dataset import MASK_CHAR, CharCorruptionDataset, NameDataset, decode, encode
+from dataset import CharCorruptionDataset, NameDataset, decode, prompts_of
 from decoding import ANSWER_LENGTH
 from evaluation import answer_questions
 from files import read_questions, read_text
@@ -47,8 +47,7 @@ def main() -> None:
         said["this project"] = answer_questions(model, corpus, questions)
 
     def one_by_one() -> None:
-        prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
-        answers = plain_answers(model, prompts, ANSWER_LENGTH, end=corpus.stoi[MASK_CHAR])
+        answers = plain_answers(model, prompts_of(questions, corpus.stoi), ANSWER_LENGTH, end=corpus.stoi[corpus.MASK_CHAR])
         said["one by one"] = [decode(indices, corpus.itos) for indices in answers]
 
     at_once()  # the first time sets things up

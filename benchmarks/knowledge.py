@@ -125,25 +125,23 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) ->
     mixed_in = rows[: len(rows) * mixed // 100]
     texts = mix(corpus, "\n".join(mixed_in)) if mixed_in else corpus
     torch.manual_seed(seed)
-    command = Namespace(
-        variant=args.variant, bottleneck_dim=args.bottleneck_dim, seed=seed, device=args.device, plain=False, reading_params_path="-"
-    )
-    model = make_model(command, recipe, corpus).to(pick_device(args.device))
+    command = {"variant": args.variant, "bottleneck_dim": args.bottleneck_dim, "seed": seed, "device": args.device, "plain": False}
+    model = make_model(Namespace(**command), recipe, corpus).to(pick_device(args.device))
     with blaming("what is asked"):
         NameDataset(corpus, "\n".join("\t".join(pair) for pair in asked))  # says before an hour has gone what can't be asked
 
+    def train(function: str, dataset: Dataset) -> tuple[Curve, float]:
+        typed = Namespace(**command, function=function, reading_params_path="what was pretrained")
+        config = trainer_config(typed, recipe, len(dataset), len(corpus), None)
+        return train_watched(model, dataset, config, corpus, asked, Checkpoints(folder / function, {}, CHECKPOINT_MINUTES))
+
     folder.mkdir(exist_ok=True)
-    seconds, curves = 0.0, {}
-    for function, dataset in (("pretrain", texts), ("finetune", NameDataset(corpus, "\n".join(rows)))):
-        config = trainer_config(Namespace(**vars(command), function=function), recipe, len(dataset), len(corpus), None)
-        checkpoints = Checkpoints(folder / function, {}, CHECKPOINT_MINUTES)
-        curves[function], took = train_watched(model, dataset, config, corpus, asked, checkpoints)
-        seconds += took
-        if function == "pretrain":
-            told = within_reach(asked, corpus, corpus.longest)
-            told_places = [place for *_, place in told]
-            read_on = go_on(model, corpus, [line[: found_in(line, place)] for _, line, place in told], told_places)
-            retold = count_retold(model, corpus, told)
+    questions = NameDataset(corpus, "\n".join(rows))
+    curve, pretraining = train("pretrain", texts)
+    told = within_reach(asked, corpus, corpus.longest)
+    read_on = go_on(model, corpus, [line[: found_in(line, place)] for _, line, place in told], [place for *_, place in told])
+    retold = count_retold(model, corpus, told)
+    _, finetuning = train("finetune", questions)
     right, nats = examine(model, corpus, asked)
     mentions = look_up(*zip(*asked, strict=True), corpus.data, corpus.longest)
     reaches = [mention.reach for mention in mentions]
@@ -152,8 +150,8 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) ->
         how_often(taught[place]) if reach == "within reach" else reach for (_, place), reach in zip(asked, reaches, strict=True)
     ]
     return {
-        "curve": curves["pretrain"],
-        "right after pretraining": curves["pretrain"][-1]["right"],
+        "curve": curve,
+        "right after pretraining": curve[-1]["right"],
         "right": mean(right),
         "nats": nats,
         "read on": [sum(read_on), len(read_on)],
@@ -161,8 +159,8 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) ->
         "asked": len(asked),
         "by reach": {reach: [0, 0] for reach in REACHES} | count_right(reaches, right),
         "by times taught": count_right(times_taught, right),
-        "loss": curves["pretrain"][-1]["loss"],
-        "s": seconds,
+        "loss": curve[-1]["loss"],
+        "s": pretraining + finetuning,
     }
 
 

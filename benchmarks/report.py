@@ -71,9 +71,7 @@ def finish(args: Namespace, rows: Sequence[Mapping[str, Any]], device: torch.dev
     cells = [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     for line in (names, *cells):
-        print(
-            "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
-        )
+        print("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]))
     if args.json:
         arguments = {name: value for name, value in vars(args).items() if name != "json"}
         content = {"machine": machine(device), "arguments": arguments, "rows": list(rows)}

@@ -38,7 +38,7 @@ BF16 = "this project, bfloat16"
 def make_model(corpus: CharCorruptionDataset, variant: str) -> GPT:
     """A model of the handout's size, its perceiver with a bottleneck of 64."""
     torch.manual_seed(0)
-    return GPT(GPTConfig(corpus.vocab_size, 128, **variant_flags(variant, 64)))
+    return GPT(GPTConfig(corpus.vocab_size, HANDOUT.block_size, **variant_flags(variant, 64)))
 
 
 def make_trainer(path: str | Path) -> Trainer:
@@ -121,7 +121,7 @@ def main() -> None:
         learning_rate=HANDOUT.pretrain_lr,
         lr_decay=True,
         warmup_tokens=HANDOUT.warmup_tokens,
-        final_tokens=200 * len(corpus) * 128,
+        final_tokens=HANDOUT.decay_epochs * len(corpus) * HANDOUT.block_size,
         device=str(device),
     )
     trainer = Trainer(make_model(corpus, args.variant), corpus, None, config)

@@ -48,7 +48,7 @@ class Shapes(NamedTuple):
     """How finely a batch is split."""
 
     part_targets: int  # so many targets in a part, on average
-    multiple: int  # widths are multiples of this, except the whole block's; in packed parts, lengths are
+    multiple: int  # widths are multiples of this, except the whole block's; of packed parts, the length in all is
     packed: bool = False  # examples end to end
     least_parts: int = 1  # a part for each process
 
@@ -62,7 +62,7 @@ GPU_SHAPES = Shapes(4096, 16)
 
 
 def make_batches(
-    dataset: Dataset, batch_size: int, epochs: int, seed: int, ignored: int | None, shapes: Shapes, device: torch.device
+    dataset: Dataset, batch_size: int, epochs: int, seed: int, shapes: Shapes, ignored: int | None, device: torch.device
 ) -> "Batches":
     """The batches of a run: made on the device for the project's own datasets, else example by example.
 

@@ -20,7 +20,8 @@ from model import GPT, GPTConfig, variant_flags
 from recipes import VARIANTS
 
 DAMAGED = "is not a file of parameters, or damaged: train it again"
-SPARE = 64 * 10**6  # bytes that a file may hold beyond, so that one of another recipe gets the clearer error
+SPARE = 64 * 10**6  # bytes beyond a model's own that are read, so that one of another recipe gets the clearer error
+LARGEST = 128 * 10**6  # bytes of parameters whose model nobody knows beforehand
 LONGEST_BLOCK = 4096  # so that a forged file does not ask for masks without end
 NAMES_OF_TENSORS = re.compile(r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage")  # in pickles
 RECIPE_SIZES = ("width", "blocks", "block size", "heads")
@@ -56,7 +57,7 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
 
 def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     """The model that a file of parameters holds, whatever its variant and size. Raises UserError as `load_params` does."""
-    state, card = read_state(Path(path), 2 * SPARE), read_card(path)
+    state, card = read_state(Path(path), LARGEST), read_card(path)
     found = describe(state)
     n_head = n_head_of(card) or max(1, (found["width"] or 0) // 32)  # so many in a head of all recipes
     sizes = [found[what] for what in ("vocabulary size", "block size", "blocks", "width")]

@@ -30,41 +30,23 @@ class Stopped(Exception):  # noqa: N818 - no error
 
 
 def run_reporting_errors(main: Callable[[], int | None]) -> int:
-    """Run a command in UTF-8; its exit code is what it returns, 2 after a UserError, 128 and the number after a signal.
+    """Run a command in UTF-8. Its exit code is what it returns; or that of what ended it, of which one line is said on stderr.
 
-    Whatever goes wrong becomes one line on stderr, or a traceback with `--debug`.
+    With `--debug`, the traceback of an error comes before that line.
     """
     sys.stdout, sys.stderr = Output(sys.stdout), Output(sys.stderr)
-    name = Path(sys.argv[0]).name
+    debug = "--debug" in sys.argv
     former_hook = threading.excepthook
-    if "--debug" not in sys.argv:
+    if not debug:
         threading.excepthook = lambda _: None  # what matters of a thread's failure is found out by who waits for it
     try:
         return main() or 0
-    except (UserError, ModuleNotFoundError) as error:
-        if "--debug" in sys.argv:
+    except (Exception, KeyboardInterrupt) as end:
+        if debug and not isinstance(end, Stopped | KeyboardInterrupt):
             traceback.print_exc()
-        cure = "" if isinstance(error, UserError) else ": activate the environment of the project, or pip install -r requirements.txt"
-        print(f"{name}: error: {error}{cure}", file=sys.stderr)
-        return UserError.exit_code
-    except Stopped as stopped:
-        print(f"{name}: {stopped}", file=sys.stderr)
-        return stopped.exit_code
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if "--debug" in sys.argv:
-            traceback.print_exc()
-        what = str(error).strip().split("\n")[0] or "no more is known"
-        if lacks_memory(error):
-            print(
-                f"{name}: error: not enough memory: a smaller --batch_size takes less, another --device may have more ({what})",
-                file=sys.stderr,
-            )
-            return UserError.exit_code
-        print(f"{name}: error: {type(error).__name__}: {what} (--debug shows where)", file=sys.stderr)
-        return 1
+        code, message = explain(end)
+        print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+        return code
     finally:
         threading.excepthook = former_hook
         for output in (sys.stdout, sys.stderr):
@@ -72,7 +54,25 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
         sys.stdout, sys.stderr = sys.stdout.stream, sys.stderr.stream
 
 
-def lacks_memory(error: Exception) -> bool:
+def explain(end: BaseException) -> tuple[int, str]:
+    """The exit code after what ended a command, and what is said of it: 2 for what the user can mend, 1 for the unforeseen."""
+    if isinstance(end, KeyboardInterrupt):
+        return 130, "interrupted"
+    if isinstance(end, Stopped):
+        return end.exit_code, str(end)
+    if isinstance(end, UserError):
+        return end.exit_code, f"error: {end}"
+    if isinstance(end, ModuleNotFoundError):
+        cure = "activate the environment of the project, or pip install -r requirements.txt"
+        return UserError.exit_code, f"error: {end}: {cure}"
+    what = str(end).strip().split("\n")[0] or "no more is known"
+    if lacks_memory(end):
+        cure = "a smaller --batch_size takes less, another --device may have more"
+        return UserError.exit_code, f"error: not enough memory: {cure} ({what})"
+    return 1, f"error: {type(end).__name__}: {what} (--debug shows where)"
+
+
+def lacks_memory(error: BaseException) -> bool:
     """Whether Python, or PyTorch on a GPU or a CPU, found no memory."""
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in ("out of memory", "ALLOC_FAILED", "DefaultCPUAllocator"))
 

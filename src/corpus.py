@@ -64,8 +64,6 @@ class Documents(Sequence[str]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
-    __hash__ = None
-
     def __repr__(self) -> str:
         return f"<{len(self)} documents>"
 

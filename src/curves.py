@@ -41,7 +41,7 @@ class Curves:
         chosen = {"function": args.function, "variant": args.variant, "seed": args.seed, "recipe": args.recipe}
         if args.variant == "perceiver":
             chosen["bottleneck_dim"] = args.bottleneck_dim
-        plain = {name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in asdict(recipe).items()}
+        plain = {field: value if isinstance(value, bool | int | float | str) else str(value) for field, value in asdict(recipe).items()}
         self.add("hparams", chosen | plain, results, None, name)
 
     def flush(self) -> None:

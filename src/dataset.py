@@ -8,7 +8,7 @@ Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 ent
 
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -20,6 +20,8 @@ from console import Parser, UserError, blaming, run_reporting_errors
 from corpus import MASK_CHAR, PAD, PAD_CHAR, Documents, EncodedText, encode_file, encode_text
 from files import read_text, split_pair, split_rows
 from names import TellingNames
+
+READ_FOR_NAMES = 3000  # documents, at most: a large text is not read to its end for it
 
 
 class Cuts(NamedTuple):
@@ -137,6 +139,11 @@ class CharCorruptionDataset(Dataset):
             cuts[:, nameless] = torch.stack(draw_cuts(n_characters[nameless], self.longest, self.length_draws, 0.5, generator))
         return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
 
+    def learn_names(self, places: Set[str]) -> None:
+        """Learn from these places, the answers to questions, which of a document's names salient cuts leave from now on."""
+        spans = self.text.spans(torch.arange(min(len(self), READ_FOR_NAMES)))
+        self.names.learn(map(self.spell_beginning, *(column.tolist() for column in spans)), places)
+
     def spell_beginning(self, begin: int, n_characters: int) -> str:
         """As much of a document as its names are looked for in."""
         return self.text.spell(begin, min(n_characters, self.longest + 2))
@@ -198,14 +205,18 @@ def mix(corpus: CharCorruptionDataset, questions: str) -> ConcatDataset:
     The questions are texts like others, learnt whole. What they ask for tells the text which of its names salient cuts leave.
     """
     pairs = NameDataset(corpus, questions, whole=True)
-    spans = corpus.text.spans(torch.arange(min(len(corpus), 3000)))  # a bound, for texts that are large
-    corpus.names.learn(map(corpus.spell_beginning, *(column.tolist() for column in spans)), pairs.places)
+    corpus.learn_names(pairs.places)
     return ConcatDataset([corpus, pairs])
 
 
 def encode(text: str, stoi: dict[str, int]) -> Tensor:
     """(len(text),) of int64 indices."""
     return torch.tensor([stoi[character] for character in text], dtype=torch.long)
+
+
+def prompts_of(questions: Sequence[str], stoi: dict[str, int]) -> list[list[int]]:
+    """What a model reads before it answers: each question and MASK, as indices."""
+    return [encode(question + MASK_CHAR, stoi).tolist() for question in questions]
 
 
 def decode(indices: Iterable[int], itos: dict[int, str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from checkpoint import load_model
 from console import run_reporting_errors
 from dataset import CharCorruptionDataset
-from files import read_questions, read_text, split_rows
+from files import read_predictions, read_questions
 from handout import DEV, PARTS, TEXT, TRAIN
 from inventions import read_taught
 from make_corpus import write_world
@@ -52,7 +52,7 @@ def write_report() -> None:
     questions, places = read_questions(FOLDER / DEV)
     runs = {}
     for part, name in MODELS.items():
-        predictions = split_rows(read_text(FOLDER / PARTS[part][1], may_be_blank=True))
+        predictions = read_predictions(FOLDER / PARTS[part][1])
         runs[name] = make_records(load_model(FOLDER / PARTS[part][0]), corpus, questions, places, predictions)
     write_page(FOLDER / "report.html", runs, read_taught(FOLDER / TRAIN))
 
@@ -62,7 +62,7 @@ def print_table() -> None:
     questions, places = read_questions(FOLDER / DEV)
     rows = {'always "London"': ["London"] * len(questions)}
     for part, name in MODELS.items():
-        rows[name] = split_rows(read_text(FOLDER / PARTS[part][1], may_be_blank=True))
+        rows[name] = read_predictions(FOLDER / PARTS[part][1])
     print("\nWhat the pretrained model says, and what its text said:")
     for question, said, place in list(zip(questions, rows[MODELS["vanilla"]], places, strict=True))[:8]:
         print(f"  {question:<45} {said:<20} {'right' if said == place else place}")

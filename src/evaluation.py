@@ -16,7 +16,7 @@ from calibration import Threshold, auroc, calibration_error, fit_threshold, reli
 from console import UserError, blaming
 from corpus import MASK, PAD
 from curves import Curves, open_curves
-from dataset import MASK_CHAR, CharCorruptionDataset, decode, encode, unknown_characters
+from dataset import CharCorruptionDataset, decode, prompts_of, unknown_characters
 from decoding import ANSWER_LENGTH, AT_A_TIME, answer
 from files import read_questions, written_whole
 from inventions import FOLLOWED, INVENTED, Taught, most_frequent, read_taught, what_they_follow
@@ -94,7 +94,7 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
 
 
 def show_recall(writer: Curves, name: str, records: Sequence[Record], taught: Taught) -> None:
-    """What the page shows, in TensorBoard: shares and confidences as steps of a hundred."""
+    """What the page shows, in TensorBoard; where a confidence or a coverage is the x axis, steps are percent."""
     sure, right = confidences(records), rights(records)
     for reach in REACHES:
         some = [record.right for record in records if record.reach == reach]
@@ -235,7 +235,7 @@ def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, sk
 
 def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], silent: bool = False) -> list[str]:
     """What the model says to each question, in one line: up to 32 likeliest characters after the MASK, until the next one."""
-    prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
+    prompts = prompts_of(questions, corpus.stoi)
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # batches of like lengths
     mine = order[processes.rank() :: processes.count()]
     answers: dict[int, str] = {}

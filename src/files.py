@@ -51,6 +51,11 @@ def split_rows(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n")
 
 
+def read_predictions(path: str | Path) -> list[str]:
+    """The lines of a file of predictions, all of which may be blank."""
+    return split_rows(read_text(path, may_be_blank=True))
+
+
 def split_pair(row: str, line: int) -> tuple[str, str]:
     """The question and the place of a row of a TSV. Raises UserError, naming the line, where it has not just these two."""
     question, *places = row.split("\t")

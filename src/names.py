@@ -24,7 +24,7 @@ class Name(NamedTuple):
 
     @property
     def cut(self) -> tuple[int, int, int]:
-        """(length, start, span) for `corrupt` to leave the title and this name alone: "Ann Lee. ⁇Ulm⁇Born in "."""
+        """(length, start, span) for `corrupt` to mask all but the title and this name: "Ann Lee. ⁇Ulm⁇Born in "."""
         return self.end, self.start, self.at - self.start
 
 

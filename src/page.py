@@ -8,7 +8,7 @@ Each run is a file of records that `evaluate ... --details_path` has written.
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from html import escape
 from pathlib import Path
 
@@ -62,14 +62,13 @@ const cell = (row, text, kind) => { const td = row.insertCell(); td.textContent 
 function show() {
   const wanted = new FormData(form), text = wanted.get('text').toLowerCase();
   const fits = (name, value) => !wanted.get(name) || String(value) === wanted.get(name);
-  const found = rows.filter(r => fits('run', r[0]) && fits('reach', r[4]) && fits('right', r[5])
-    && [r[1], r[2], r[3]].join(' ').toLowerCase().includes(text));
+  const found = rows.filter(([run, person, says, place, reach, right]) => fits('run', run) && fits('reach', reach) && fits('right', right)
+    && [person, says, place].join(' ').toLowerCase().includes(text));
   body.replaceChildren();
-  for (const r of found.slice(0, 1000)) {
-    const row = body.insertRow();
-    cell(row, r[0]); cell(row, r[1]); cell(row, r[2], r[5] === null ? '' : r[5] ? 'right' : 'wrong');
-    cell(row, r[5] === null ? '' : r[5] ? 'right' : 'wrong'); cell(row, r[3] ?? ''); cell(row, (100 * r[6]).toFixed(1) + '%', 'n');
-    cell(row, r[7]); cell(row, r[4] ?? '');
+  for (const [run, person, says, place, reach, right, sure, others] of found.slice(0, 1000)) {
+    const row = body.insertRow(), verdict = right === null ? '' : right ? 'right' : 'wrong';
+    cell(row, run); cell(row, person); cell(row, says, verdict); cell(row, verdict); cell(row, place ?? '');
+    cell(row, (100 * sure).toFixed(1) + '%', 'n'); cell(row, others); cell(row, reach ?? '');
   }
   count.textContent = found.length + ' of ' + rows.length + ' answers' + (found.length > 1000 ? ', the first 1000 shown' : '');
 }
@@ -165,7 +164,6 @@ def reliability_charts(graded: Runs) -> str:
     figures = []
     for number, (name, records) in enumerate(graded.items()):
         bins = reliability(confidences(records), rights(records))
-        x, y = axes()
         points = " ".join(f"{x(b.confidence):.1f},{y(b.accuracy):.1f}" for b in bins)
         most = max(b.count for b in bins)
         dots = "".join(
@@ -184,7 +182,6 @@ def reliability_charts(graded: Runs) -> str:
 
 def risk_chart(graded: Runs) -> str:
     """What is wrong among the surest answers."""
-    x, y = axes()
     curves, told, alternatives = [], [], []
     for number, (name, records) in enumerate(graded.items()):
         curve = risk_coverage(confidences(records), rights(records))
@@ -247,7 +244,7 @@ def people_table(runs: Runs) -> str:
 
 
 def table_rows(name: str, records: Sequence[Record]) -> list[list[object]]:
-    """A run's records as the script reads them."""
+    """A run's records as the script takes them apart."""
     return [
         [
             name,
@@ -280,7 +277,7 @@ def share(part: int, whole: int) -> str:
 
 
 def table(
-    head: Sequence[str], rows: Sequence[Sequence[str]], numbers: set[int] = frozenset(), trusted: set[int] = frozenset(), wide: bool = True
+    head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Set[int] = frozenset(), trusted: Set[int] = frozenset(), wide: bool = True
 ) -> str:
     """A table; the columns `numbers` stand on the right, those `trusted` hold HTML already."""
     kinds = [' class="n"' if column in numbers else "" for column in range(len(head))]
@@ -298,15 +295,18 @@ def table(
     return f'<div class="wide" tabindex="0" role="region" aria-label="{told}">{made}</div>' if wide else made
 
 
-def axes() -> tuple[Callable[[float], float], Callable[[float], float]]:
-    """From shares to places in a chart."""
-    across, up = WIDTH - MARGIN - PADDING, HEIGHT - MARGIN - PADDING
-    return lambda value: MARGIN + value * across, lambda value: HEIGHT - MARGIN - value * up
+def x(value: float) -> float:
+    """Where a share stands in a chart, from its left."""
+    return MARGIN + value * (WIDTH - MARGIN - PADDING)
+
+
+def y(value: float) -> float:
+    """The same from its top."""
+    return HEIGHT - MARGIN - value * (HEIGHT - MARGIN - PADDING)
 
 
 def chart(told: str, drawn: str, across: str, up: str, number: int, name: str) -> str:
     """A chart of shares against shares; `told` says the same in words."""
-    x, y = axes()
     marks = "".join(
         f'<path class="grid" d="M{x(0)},{y(v)} H{x(1)}"/><text x="{x(0) - 6}" y="{y(v) + 4}" text-anchor="end">{v:.0%}</text>'
         f'<text x="{x(v)}" y="{y(0) + 16}" text-anchor="middle">{v:.0%}</text>'

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from console import UserError
 from corpus import MASK
-from dataset import MASK_CHAR, CharCorruptionDataset, decode, encode
+from dataset import CharCorruptionDataset, decode, encode, prompts_of
 from decoding import ANSWER_LENGTH, AT_A_TIME, likeliest_answers
 from files import read_text, split_rows, written_whole
 from model import GPT
@@ -97,9 +97,8 @@ def score_predictions(
     model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], predictions: Sequence[str], n_others: int
 ) -> list[Score]:
     """`score_answers` for texts."""
-    prompts = [encode(question + MASK_CHAR, corpus.stoi).tolist() for question in questions]
     said = [encode(prediction, corpus.stoi).tolist() for prediction in predictions]
-    return score_answers(model, prompts, said, MASK, n_others)
+    return score_answers(model, prompts_of(questions, corpus.stoi), said, MASK, n_others)
 
 
 @torch.inference_mode()

@@ -39,7 +39,7 @@ class Recipe:
     cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, always do so
     # the schedule, for both
     warmup_tokens: int = 512 * 20
-    decay_epochs: int | None = 200  # of pretraining, in tokens, until the cosine's end; None: the run's own end
+    decay_epochs: int | None = 200  # the cosine ends after the tokens of so many epochs of pretraining; None: when the run does
     lr_floor: float = 0.1  # least share of the peak
 
     def finetuning(self, pretrained: bool) -> tuple[int, float]:

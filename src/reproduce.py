@@ -16,7 +16,7 @@ from pathlib import Path
 
 from console import Parser, UserError, run_reporting_errors
 from files import file_sha256, read_card, recipe_of
-from handout import EDITIONS, TEXT, TRAIN, commands
+from handout import EDITIONS, PARTS, TEXT, TRAIN, commands
 from recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,8 +50,9 @@ def reproduce(edition: str, recipe: str, folder: Path) -> int:
         return code
     print("\nWhat each command took (training: in all, interrupted or not):")
     for command, seconds in took.items():
-        trained = read_card(folder / output_of(command)).get("seconds", seconds)
-        print(f"{trained:8.0f} s  {' '.join(command.split()[:3])} -> {output_of(command)}")
+        output = output_of(command)
+        trained = read_card(folder / output).get("seconds", seconds) if output else seconds
+        print(f"{trained:8.0f} s  {' '.join(command.split()[:3])} -> {output or 'the terminal'}")
     return 0
 
 
@@ -60,7 +61,7 @@ def refuse_others(edition: str, recipe: str, folder: Path) -> None:
     if not (folder / TEXT).is_file():
         return  # the first command will say so
     text = file_sha256(folder / TEXT)
-    cards = {name: read_card(folder / name) for name in map(output_of, commands(edition)) if name.endswith(".params")}
+    cards = {name: read_card(folder / name) for name in map(output_of, commands(edition)) if name and name.endswith(".params")}
     others = [name for name, card in cards.items() if card and (recipe_of(card), card.get("corpus_sha256")) != (recipe, text)]
     if others:
         cure = "delete them and their checkpoints (*.params*), or work in another folder"
@@ -76,21 +77,23 @@ def path_from(folder: Path, path: Path) -> str:
 
 def complete(command: str, recipe: str) -> str:
     """The command with what makes it resumable and, for other recipes than the handout's, what these need."""
-    if command.startswith("src/run.py"):
-        if recipe != "handout":
-            command = command.replace(" --pretrain_lr 6e-3", "") + f" --recipe {recipe}"
-        if RECIPES[recipe].mixes_questions and " pretrain " in command:
-            command += f" --finetune_corpus_path {TRAIN}"
-        command += "" if " evaluate " in command else " --resume"
-        if "vanilla.model.params" in command:
-            command += " --tb_expt_name nopretrain"  # lest it and the pretrained one share a curve
+    if not command.startswith("src/run.py"):
+        return command
+    if recipe != "handout":
+        command = command.replace(" --pretrain_lr 6e-3", "") + f" --recipe {recipe}"
+    if RECIPES[recipe].mixes_questions and " pretrain " in command:
+        command += f" --finetune_corpus_path {TRAIN}"
+    if " evaluate " not in command:
+        command += " --resume"
+    if PARTS["nopretrain"][0] in command:
+        command += " --tb_expt_name nopretrain"  # lest it and the pretrained one share a curve
     return command
 
 
-def output_of(command: str) -> str:
-    """The file that a command writes."""
+def output_of(command: str) -> str | None:
+    """The file that a command writes; None where it only prints."""
     words = command.split()
-    return next((words[n + 1] for n, word in enumerate(words) if word in ("--writing_params_path", "--outputs_path")), "the terminal")
+    return next((words[n + 1] for n, word in enumerate(words) if word in ("--writing_params_path", "--outputs_path")), None)
 
 
 def run(command: list[str], folder: Path) -> int:

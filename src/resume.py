@@ -28,7 +28,7 @@ from files import card_path, clear_leftovers, reading, written_whole
 from trainer import Trainer
 
 HASH_SIZE = hashlib.sha256().digest_size
-CHECKPOINT_DUE = 1  # a reason to save, as signals are by their numbers; those that are noted have larger ones
+CHECKPOINT_DUE = 1  # why to save: this, or the number of the signal that has come, which is larger
 
 
 class Checkpoints:

@@ -107,12 +107,12 @@ def check_arguments(args: Namespace) -> None:
         check_output(Path(path), inputs)
 
 
-def check_output(output: Path, data: Sequence[str | None]) -> None:
+def check_output(output: Path, inputs: Sequence[str | None]) -> None:
     """Raise UserError where a file can't or should not be written."""
     folders = (output.parent, Path(os.path.realpath(output)).parent)  # where a link names a file, checkpoints lie beside the link
     if not all(folder.is_dir() and os.access(folder, os.W_OK) for folder in folders):
         raise UserError(f"can't write {output}: its folder must exist and be writable")
-    if output.exists() and (not output.is_file() or any(path and Path(path).exists() and output.samefile(path) for path in data)):
+    if output.exists() and (not output.is_file() or any(path and Path(path).exists() and output.samefile(path) for path in inputs)):
         raise UserError(f"can't write {output}: it is no ordinary file, or one of the inputs: name another")
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console import Parser, UserError, run_reporting_errors
-from files import announce_if_bundled, file_sha256, read_questions, read_text, split_rows, write_zip
-from handout import ASKED_FOR, DEV, EDITIONS, HANDED_IN, PARTS, TEST, TEXT, TRAIN, find_edition, parts_of
+from files import announce_if_bundled, file_sha256, read_predictions, read_questions, write_zip
+from handout import ASKED_FOR, DEV, EDITION_VARIANTS, EDITIONS, PARTS, ROUNDING, TEST, TEXT, TRAIN, find_edition, parts_of
 from recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 ASKED_AGAIN = 20  # questions of each file of predictions
-ROUNDING = 1  # so many of them may be answered otherwise on another machine
 
 
 def main() -> int:
@@ -68,7 +67,7 @@ def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iter
         print(f"{params} has another size than the handout's: graders can ask such a model only if they are told its --recipe")
     for output, name in zip(outputs, (DEV, TEST), strict=True):
         questions, places = read_questions(folder / name)
-        predictions = split_rows(read_text(folder / output, may_be_blank=True))
+        predictions = read_predictions(folder / output)
         if len(predictions) != len(questions):
             yield f"{output} has {len(predictions)} lines, {name} has {len(questions)} questions: evaluate again"
             continue
@@ -97,14 +96,14 @@ def answers_of(model: "GPT", corpus: "CharCorruptionDataset", questions: list[st
     """What the model says, as a file of predictions has it; what it can't read is left out, as evaluate may have done."""
     from evaluation import answer_questions, known_characters
 
-    return [said.replace("\n", " ") for said in answer_questions(model, corpus, known_characters(questions, corpus, True), silent=True)]
+    return answer_questions(model, corpus, known_characters(questions, corpus, True), silent=True)
 
 
 def say(part: str, right: int, total: int) -> str:
     """How many are right, beside what the course asks for."""
     of_dev, of_test = ASKED_FOR.get(part, (None, None))
     asked = ["one"] if part == "nopretrain" else [f"{of_dev:.0%}"] if of_dev else []
-    if part in HANDED_IN:
+    if part in EDITION_VARIANTS:
         asked.append(f"{of_test:.0%} of the test, which nobody here can know")
     return f"{right} of {total} right ({100 * right / total:.1f}%); the course asks for {', and '.join(asked)}"
 

@@ -204,7 +204,7 @@ class Trainer:
     def batches(self, dataset: Dataset, epochs: int) -> Batches:
         """The batches of a dataset, split as the model allows and the device likes it."""
         ignored = getattr(self.model, "ignored_target", None)
-        return make_batches(dataset, self.config.batch_size, epochs, self.config.seed, ignored, self.gradients.shapes, self.device)
+        return make_batches(dataset, self.config.batch_size, epochs, self.config.seed, self.gradients.shapes, ignored, self.device)
 
     def load(self, batches: Batches, first: int = 0) -> Iterator[Batch]:
         """The batches in order from step `first` on, on the device."""

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset, default_collate
 
+from batches import Batches, CutBatches, Part, Shapes
+from dataset import CharCorruptionDataset, NameDataset, corrupt, encode
 from model import GPT, GPTConfig, variant_flags
 from recipes import VARIANTS
+from utils import derive_seed
 
 FLAGS = {variant: variant_flags(variant, 6) for variant in VARIANTS}
 
@@ -49,6 +52,45 @@ class Evil:
 
     def __reduce__(self):
         return os.mkdir, ("pwned",)
+
+
+# ---------------------------------------------------------------- batches
+
+LINES = [f"Person {i} was born in town {i * i % 17}" + ", and lives there still" * (i % 3) + "." for i in range(40)]
+CORPUS = CharCorruptionDataset("\n".join(LINES), 100, offset=1)
+NAMES = NameDataset(CORPUS, "\n".join(f"Person {i} and\ttown {i}" for i in range(5, 15)))
+
+
+def split_batches(kind, shapes):
+    """Batches of 32 for three epochs, made at once or example by example, split into parts of these shapes."""
+    if kind == "at once":
+        return CutBatches([CORPUS, NAMES], 32, 3, 0, shapes, torch.device("cpu"))
+    return Batches(OneByOne(ConcatDataset([CORPUS, NAMES])), 32, 3, 0, shapes, ignored=0)
+
+
+def padded(kind, step):
+    """The same batch in one part, with all its padding, from the datasets' own definitions."""
+    if kind == "one by one":
+        batches = split_batches(kind, Shapes(1, 1))
+        torch.manual_seed(derive_seed(0, "batch", step))
+        x, y = default_collate([batches.dataset[index] for index in batches.chosen(step).tolist()])
+    else:
+        blocks = []
+        batches, generator = split_batches(kind, Shapes(1, 1)), torch.Generator().manual_seed(derive_seed(0, "batch", step))
+        chosen = batches.chosen(step)
+        for document, length, start, span in cuts_of(CORPUS, chosen[chosen < len(CORPUS)], generator):
+            block = encode(f"□{corrupt(document, length, start, span)}".ljust(100, "□"), CORPUS.stoi)
+            blocks.append((block[:-1], torch.cat((torch.zeros(1, dtype=torch.int64), block[2:]))))
+        blocks += [NAMES[index] for index in (chosen[chosen >= len(CORPUS)] - len(CORPUS)).tolist()]
+        x, y = default_collate(blocks)
+    return Part(x, y, 1.0)
+
+
+def cuts_of(corpus, indices, generator):
+    """The documents with the cuts that the generator draws for them."""
+    cuts = corpus.cuts(indices, generator)
+    columns = (column.tolist() for column in (cuts.length, cuts.start, cuts.span))
+    return zip([corpus.data[index] for index in indices.tolist()], *columns, strict=True)
 
 
 # ---------------------------------------------------------------- run.py as a process
