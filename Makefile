@@ -8,6 +8,7 @@
 # make autograder [ANSWERS=birth_test.tsv] [INDEX=URL]   autograder.zip for Gradescope; URL: where pip finds PyTorch for CPUs alone
 PYTHON ?= python3
 BIN := .venv/bin
+WORKS := $(shell $(BIN)/python -c "import pip; print(1)" 2>/dev/null)
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make ... PYTHON=python3.11, say")'
 
 demo: .venv/runtime
@@ -34,11 +35,12 @@ lint: .venv/development
 	$(BIN)/python -m ruff format --check .
 
 autograder:
-	$(or $(wildcard $(BIN)/python),$(PYTHON)) autograder/build.py $(if $(ANSWERS),--answers "$(ANSWERS)") $(if $(INDEX),--index "$(INDEX)")
+	$(if $(WORKS),$(BIN)/python,$(PYTHON)) autograder/build.py $(if $(ANSWERS),--answers "$(ANSWERS)") $(if $(INDEX),--index "$(INDEX)")
 
-# an environment that is there stays, unless its Python is gone or too old, or its making was stopped before it had pip
-.venv/runtime: requirements.txt $(if $(shell $(BIN)/python -c "print(1)" 2>/dev/null),,anew)
-	@$(BIN)/python $(NEW_ENOUGH) 2>/dev/null && $(BIN)/python -m pip --version >/dev/null 2>&1 || \
+# an environment that is there stays, unless its Python is gone or too old; what lacks pip, as stopped half-way, gets it
+.venv/runtime: requirements.txt $(if $(WORKS),,anew)
+	@$(BIN)/python $(NEW_ENOUGH) 2>/dev/null && \
+		{ $(BIN)/python -m pip --version || $(BIN)/python -m venv .venv; } >/dev/null 2>&1 || \
 		{ $(PYTHON) $(NEW_ENOUGH) && $(PYTHON) -m venv --clear .venv; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
@@ -47,4 +49,4 @@ autograder:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-.PHONY: demo reproduce test test-gpu test-browser soak lint autograder anew
+.PHONY: demo reproduce test test-gpu test-browser soak lint autograder anew # which is never there: what needs it is made again

@@ -3,6 +3,7 @@
 import shutil
 import stat
 import zipfile
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -110,11 +111,16 @@ def check(files: list[Found]) -> None:
 
 
 def find_root(names: list[str]) -> str:
-    """The folder, with a slash, that has a src and most of what else is graded: there may be older copies. Of equals, the highest."""
-    folders = Counter(name[: name.rfind("/") + 1] for name in set(names) if name.rpartition("/")[2] in WANTED)
-    roots = {name[: f"/{name}".find("/src/")] for name in names if "/src/" in f"/{name}"}
-    roots |= {folder for folder in folders if any(name.startswith(f"{folder}src/") for name in names)}  # it may lie in a src itself
-    return max(sorted(roots), key=lambda root: (folders[root], -root.count("/")), default="")
+    """The folder, with a slash, that has a src and files of those that are graded; of several the highest, of these the fullest."""
+    ordered = sorted(set(names))
+    files = Counter(name[: name.rfind("/") + 1] for name in ordered if name.rpartition("/")[2] in WANTED)
+    roots = {name[: f"/{name}".find("/src/")] for name in ordered if "/src/" in f"/{name}"}
+    for folder in files:  # it may lie in a src itself
+        code = f"{folder}src/"
+        at = bisect_left(ordered, code)
+        if at < len(ordered) and ordered[at].startswith(code):
+            roots.add(folder)
+    return max(sorted(roots), key=lambda root: (files[root] > 0, -root.count("/"), files[root]), default="")
 
 
 def shown(name: str) -> str:

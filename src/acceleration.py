@@ -262,7 +262,7 @@ class RecordedGradients(Gradients):
         return recording()
 
     def compute_part(self, part: Part) -> Tensor:
-        """Add a part's gradient to `gradients`, or let the copy, for which a batch is one part, write it. Returns its share of the loss."""
+        """Add a part's gradient to the others; the copy, whose batches are one part, writes it. Returns the part's share of the loss."""
         return self.copy.compute(part, self.gradients) if self.copy is not None else self.add(part)
 
     def make_update(self, optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> "Update":

@@ -48,7 +48,7 @@ class Shapes(NamedTuple):
     """How finely a batch is split."""
 
     part_targets: int  # so many targets in a part, on average
-    multiple: int  # widths are multiples of this, except the whole block's; of packed parts, the length in all is
+    multiple: int  # widths are multiples of this, except the whole block's; of a packed part, its total length is one
     packed: bool = False  # examples end to end
     least_parts: int = 1  # a part for each process
 

@@ -55,7 +55,9 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
 
 
 def explain(end: BaseException) -> tuple[int, str]:
-    """The exit code after what ended a command, and what is said of it: 2 for what the user can mend, 1 for the unforeseen."""
+    """The exit code after what ended a command, and what is said of it: 2 is for what the user can mend, 1 for the unforeseen,
+    130 and the like for signals.
+    """
     if isinstance(end, KeyboardInterrupt):
         return 130, "interrupted"
     if isinstance(end, Stopped):

@@ -18,7 +18,7 @@ from corpus import MASK, PAD
 from curves import Curves, open_curves
 from dataset import CharCorruptionDataset, decode, prompts_of, unknown_characters
 from decoding import ANSWER_LENGTH, AT_A_TIME, answer
-from files import read_questions, written_whole
+from files import in_one_line, read_questions, written_whole
 from inventions import FOLLOWED, INVENTED, Taught, most_frequent, read_taught, what_they_follow
 from model import GPT
 from page import write_page
@@ -70,7 +70,7 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
     if processes.rank() > 0:
         return
     with written_whole(args.outputs_path) as temporary:
-        temporary.write_text("".join(f"{said}\n" for said in predictions), encoding="utf-8", newline="\n")
+        temporary.write_text("".join(f"{in_one_line(said)}\n" for said in predictions), encoding="utf-8", newline="\n")
     name = Path(args.outputs_path).stem
     records = []
     if args.details_path or args.report_path:
@@ -178,7 +178,7 @@ def ask(model: GPT, corpus: CharCorruptionDataset, question: str, path: str | Pa
     """Print what the model says, how sure it is, and whether answers as sure as that are right: those of the table at `path`."""
     (record,) = make_records(model, corpus, [question], None, answer_questions(model, corpus, [question], silent=True))
     for said, score in [(record.prediction, record.log_probability), *record.runners_up]:
-        print(f"{math.exp(score):7.1%}  {said.replace(chr(10), ' ')}")
+        print(f"{math.exp(score):7.1%}  {in_one_line(said)}")
     print(verdict(record, path, None if table is None else measure_certainty(model, corpus, table)))
 
 
@@ -234,7 +234,7 @@ def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, sk
 
 
 def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], silent: bool = False) -> list[str]:
-    """What the model says to each question, in one line: up to 32 likeliest characters after the MASK, until the next one."""
+    """What the model says to each question: up to 32 likeliest characters after the MASK, until the next one."""
     prompts = prompts_of(questions, corpus.stoi)
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # batches of like lengths
     mine = order[processes.rank() :: processes.count()]
@@ -243,7 +243,7 @@ def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Seque
         for first in range(0, len(mine), AT_A_TIME):
             numbers = mine[first : first + AT_A_TIME]
             found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=MASK)
-            answers |= {number: decode(indices, corpus.itos).replace("\n", " ") for number, indices in zip(numbers, found, strict=True)}
+            answers |= {number: decode(indices, corpus.itos) for number, indices in zip(numbers, found, strict=True)}
             bar.update(len(numbers))
     for theirs in processes.gathered(answers):
         answers |= theirs

@@ -51,6 +51,11 @@ def split_rows(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n")
 
 
+def in_one_line(prediction: str) -> str:
+    """A prediction as a file of them has it."""
+    return prediction.replace("\n", " ")
+
+
 def read_predictions(path: str | Path) -> list[str]:
     """The lines of a file of predictions, all of which may be blank."""
     return split_rows(read_text(path, may_be_blank=True))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TEXT, TRAIN, DEV, TEST = "wiki.txt", "birth_places_train.tsv", "birth_dev.tsv", "birth_test_inputs.tsv"
-EDITION_VARIANTS = ("perceiver", "synthesizer")  # an edition asks for one of them beside vanilla
+EDITION_VARIANTS = ("perceiver", "synthesizer")  # an edition asks for one beside vanilla; `all` has both
 EDITIONS = {"perceiver": ("perceiver",), "synthesizer": ("synthesizer",), "all": EDITION_VARIANTS}
 PARTS = {  # what is handed in of each: parameters, and what they answer to the dev and the test questions
     "nopretrain": ("vanilla.model.params", "vanilla.nopretrain.dev.predictions", "vanilla.nopretrain.test.predictions"),

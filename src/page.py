@@ -324,7 +324,7 @@ def chart(told: str, drawn: str, across: str, up: str, number: int, name: str) -
 def write_page(path: str | Path, runs: Runs, taught: Taught) -> None:
     """Write the page to `path`. Raises UserError where it can't be."""
     with written_whole(path) as temporary:
-        # a file's name, which a run has for its own, may be none in UTF-8
+        # a run bears its file's name, which need not be UTF-8
         temporary.write_text(make_page(runs, taught), encoding="utf-8", errors="replace", newline="\n")
 
 

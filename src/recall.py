@@ -18,7 +18,7 @@ from console import UserError
 from corpus import MASK
 from dataset import CharCorruptionDataset, decode, encode, prompts_of
 from decoding import ANSWER_LENGTH, AT_A_TIME, likeliest_answers
-from files import read_text, split_rows, written_whole
+from files import in_one_line, read_text, split_rows, written_whole
 from model import GPT
 
 RUNNERS_UP = 4
@@ -81,7 +81,7 @@ def make_records(
             place=place,
             place_offset=mentions[number].offset,
             reach=mentions[number].reach,
-            right=None if place is None else predictions[number] == place,
+            right=None if place is None else in_one_line(predictions[number]) == place,
         )
         records.append(record)
     return records
@@ -122,7 +122,7 @@ def score_answers(model: GPT, prompts: Sequence[list[int]], answers: Sequence[li
             at_start = log_probabilities[row, start]
             scores.append((of_next[row, start : len(texts[row]) - 1].sum().item(), -(at_start.exp() * at_start).sum().item(), others[row]))
             if not math.isfinite(scores[-1][0]):
-                raise UserError("what the model computes is no number: its parameters are too large, or damaged")
+                raise UserError("the model's answers have no probability: its parameters hold numbers that are too large, or damaged")
     return scores
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console import Parser, UserError, run_reporting_errors
-from files import announce_if_bundled, file_sha256, read_predictions, read_questions, write_zip
+from files import announce_if_bundled, file_sha256, in_one_line, read_predictions, read_questions, write_zip
 from handout import ASKED_FOR, DEV, EDITION_VARIANTS, EDITIONS, PARTS, ROUNDING, TEST, TEXT, TRAIN, find_edition, parts_of
 from recipes import RECIPES
 
@@ -96,7 +96,7 @@ def answers_of(model: "GPT", corpus: "CharCorruptionDataset", questions: list[st
     """What the model says, as a file of predictions has it; what it can't read is left out, as evaluate may have done."""
     from evaluation import answer_questions, known_characters
 
-    return answer_questions(model, corpus, known_characters(questions, corpus, True), silent=True)
+    return [in_one_line(said) for said in answer_questions(model, corpus, known_characters(questions, corpus, True), silent=True)]
 
 
 def say(part: str, right: int, total: int) -> str:

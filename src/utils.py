@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from console import UserError
-from files import read_questions
+from files import in_one_line, read_questions
 
 # ---------------------------------------------------------------- randomness
 
@@ -70,11 +70,11 @@ def sample(model: nn.Module, x: Tensor, steps: int, temperature: float = 1.0, sa
 
 
 def evaluate_places(path: str | Path, predictions: Sequence[str]) -> tuple[float, float]:
-    """(total, correct) for predictions of the TSV at `path`, exact matches; (0, 0) where it has no gold places."""
+    """(total, correct) for predictions of the TSV at `path`, exact matches of whole lines; (0, 0) where it has no gold places."""
     _, places = read_questions(path)
     if places is None:
         return 0.0, 0.0
     if len(places) != len(predictions):
         raise UserError(f"{path} has {len(places)} lines, but there are {len(predictions)} predictions")
-    correct = sum(place == prediction for place, prediction in zip(places, predictions, strict=True))
+    correct = sum(place == in_one_line(prediction) for place, prediction in zip(places, predictions, strict=True))
     return float(len(places)), float(correct)

@@ -39,7 +39,7 @@ def test_make_mends_an_environment_whose_making_was_stopped_or_whose_python_is_g
     (tmp_path / "requirements.txt").touch()
     (tmp_path / "src").mkdir()
     (tmp_path / "src/demo.py").write_text("print('the demo')", encoding="utf-8")
-    command = ["make", "demo", f"PYTHON={sys.executable}"]
+    command = ["make", "--no-print-directory", "demo", f"PYTHON={sys.executable}"]  # as another make, of the tests, would have it
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=tmp_path, check=True)
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
     assert made.returncode == 0 and made.stdout.endswith("the demo\n"), made.stderr
