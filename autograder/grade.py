@@ -301,8 +301,8 @@ def main() -> None:
     write(unfinished())
     if not args.submission.exists():
         raise UserError(f"there is no {args.submission}")
-    if find_spec("torch") is None:  # a submission's code would fail without it
-        raise UserError("PyTorch is missing here: activate the environment of the project, or pip install -r requirements.txt")
+    if find_spec("torch") is None:  # a submission's code would fail without it, and its student be blamed
+        raise ModuleNotFoundError("No module named 'torch'")
     grader = Grader(args.data, args.answers, args.recipe)
     if grader.box.missing:
         print(f"This system runs the submission's code without {'; without '.join(grader.box.missing)}.\n", flush=True)
