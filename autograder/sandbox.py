@@ -1,7 +1,7 @@
 """Running a stranger's code: in a folder of its own, as another user, with limits, and with no way back to the grader.
 
-What of this the system does not offer is listed in `Sandbox.missing`. As root on Linux, with Python where all may read
-it, and with psutil, nothing is.
+What of this the system does not offer is listed in `Sandbox.missing`. As root on Linux 5.13 or newer, on x86_64 or aarch64,
+with Python where all may read it, and with psutil, nothing is.
 """
 
 import os

@@ -146,7 +146,7 @@ def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> li
 
 @torch.inference_mode()
 def likeliest_answers(
-    model: GPT, prompts: Sequence[list[int]], steps: int, end: int, width: int, least: float = -7.0
+    model: GPT, prompts: Sequence[list[int]], steps: int, end: int, width: int, least: float = math.log(0.001)
 ) -> list[list[tuple[list[int], float]]]:
     """The likeliest whole answers to each prompt that a beam of `width` finds, and their log-probabilities, likeliest first.
 

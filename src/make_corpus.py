@@ -173,7 +173,7 @@ def make_place(rng: random.Random, culture: Culture, name: str) -> tuple[str, st
 
 
 def make_text(rng: random.Random, wanted: str, name: str, family_name: str, phrase: str, region: Region) -> str:
-    """One to four sentences about a person; `wanted` says where they name the birth place, `phrase`."""
+    """One to four sentences about a person, or seven; `wanted` says where they name the birth place, `phrase`."""
     year = rng.randrange(1790, 1990)
     dead = year < 1920 or rng.random() < 0.15
     occupation = rng.choice(OCCUPATIONS)

@@ -32,8 +32,8 @@ class Name(NamedTuple):
 def proper_names(document: str, longest: int) -> tuple[Name, ...]:
     """The capitalised words behind a document's title, those side by side as one: salient spans (Guu et al. 2020, 2002.08909).
 
-    The title ends with the first ". ". Left out are a name directly behind it, one that is also in it, and one that ends beyond
-    the first `longest` characters. Nothing from character `longest` + 2 on matters.
+    The title ends with the first ". " that follows no initial. Left out are a name directly behind it, one that is also in it,
+    and one that ends beyond the first `longest` characters. Nothing from character `longest` + 2 on matters.
     """
     text = document[: longest + 2]  # the two more show whether a name that ends with the first of them goes on
     end_of_title = TITLE_END.search(text)

@@ -36,7 +36,7 @@ class Recipe:
     weight_decay: float = 0.1
     grad_norm_clip: float = 1.0
     # the precision, for both
-    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, always do so
+    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, need no asking
     # the schedule, for both
     warmup_tokens: int = 512 * 20
     decay_epochs: int | None = 200  # the cosine ends after the tokens of so many epochs of pretraining; None: when the run does
@@ -62,7 +62,7 @@ LAPTOP = Recipe(
     finetune_epochs_pretrained=1,  # the questions were seen in pretraining: more would overwrite what it taught
     finetune_batch_size=64,
     finetune_lr_pretrained=1e-5,  # at 1e-4, less is right afterwards than before
-    muon_lr=0.02,  # learns the text in half the steps
+    muon_lr=0.02,  # learns the text in a fraction of the steps
     cpu_bf16=True,  # half as many examples again in the hour
     decay_epochs=None,  # facts come while the rate falls
     lr_floor=0.0,
@@ -74,7 +74,7 @@ BEST = replace(LAPTOP, pretrain_epochs=150)
 # the same for the demo: a few hundred people, minutes
 QUICK = replace(
     LAPTOP,
-    block_size=96,  # half the people's places stand within 50 characters, 90% within 80
+    block_size=96,  # half the people's places stand within 53 characters, 90% within 80
     n_head=4,
     n_embd=128,
     length_draws=4,

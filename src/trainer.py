@@ -56,7 +56,7 @@ class TrainerConfig:
     num_workers: int = 0  # processes that prepare batches, where the dataset makes its examples one by one
     seed: int = 0
     device: str = "auto"
-    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, always do so
+    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, need no asking
     plain: bool = False  # a batch's parts one after the other, without CUDA graphs and bfloat16 (which Muon keeps)
     writer: "Curves | SummaryWriter | None" = None  # gets train/loss, train/lr, train/grad_norm and train/examples_per_s
 
