@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from report import finish, parser_of, pyplot_for_files, save_figure, seconds
+from report import figure_file, finish, parser_of, pyplot_for_files, save_figure, seconds
 
 from attention import CausalCrossAttention, CausalSelfAttention
 from console import number, run_reporting_errors
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=number(int, 8), nargs="+", default=[128, 256, 512, 1024, 2048, 4096])
     parser.add_argument("--bottlenecks", type=number(int, 1), nargs="+", default=[32, 64, 128, 256])
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures here, as SVG or PNG by its ending")
+    parser.add_argument("--plot", type=figure_file, metavar="FILE", help="draw the figures here, as SVG or PNG by its ending")
     args = parser.parse_args()
     device = pick_device(args.device)
     pyplot = args.plot and pyplot_for_files()

@@ -32,7 +32,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from report import ROOT, finish, machine, parser_of, pyplot_for_files, save_figure
+from report import ROOT, figure_file, finish, machine, output_file, parser_of, pyplot_for_files, save_figure
 
 from console import UserError, blaming, number, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset, mix
@@ -208,9 +208,12 @@ def parse_change(text: str, recipe: Recipe) -> Recipe:
         changes = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (ValueError, SyntaxError, AttributeError):
         raise UserError(f"--change {text}: FIELD=VALUE[,...] is wanted, of plain values") from None
-    for name in changes:
+    for name, value in changes.items():
         if name not in names:
             raise UserError(f"a recipe has no {name!r}: it has {', '.join(sorted(names))}")
+        known = [getattr(other, name) for other in RECIPES.values()]
+        if not any(type(value) in (type(one), int if type(one) is float else type(one)) for one in known):
+            raise UserError(f"--change {name}={value!r}: it must be like {', '.join(map(repr, dict.fromkeys(known)))}")
     return replace(recipe, **changes)
 
 
@@ -240,8 +243,10 @@ def main() -> None:
     parser.add_argument("--held_out", type=number(int, 1), default=200, help="people not trained on but asked about (default 200)")
     parser.add_argument("--dev", action="store_true", help="train on all, and ask birth_dev.tsv")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--results", type=Path, default=Path("knowledge.jsonl"), help="where runs are kept (default knowledge.jsonl)")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves of pretraining here, as SVG or PNG by its ending")
+    parser.add_argument(
+        "--results", type=output_file, default=Path("knowledge.jsonl"), help="where runs are kept (default knowledge.jsonl)"
+    )
+    parser.add_argument("--plot", type=figure_file, metavar="FILE", help="draw the curves of pretraining here, as SVG or PNG by its ending")
     args = parser.parse_args()
     device = pick_device(args.device)
     pyplot = args.plot and pyplot_for_files()
@@ -249,17 +254,14 @@ def main() -> None:
     files = {name: sha256(read_text(args.data / name))[:12] for name in ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv")}
     modules = [Path(__file__), *sorted((ROOT / "src").glob("*.py"))]
     code = sha256("".join(path.read_text(encoding="utf-8") for path in modules))[:12]
-    try:
-        args.results.touch()
-    except OSError as error:  # not after an hour
-        raise UserError(f"can't write {args.results}: {error.strerror}") from None
-    kept = read_results(args.results)
+    args.results.touch()
+    kept, seeds = read_results(args.results), list(dict.fromkeys(args.seeds))
     rows, curves, elsewhere = [], {}, set()
     for change, share in product(args.change or [""], args.mixed or [None]):
         recipe = parse_change(change, RECIPES[args.recipe])
         mixed = 100 * recipe.mixes_questions if share is None else share
         found = []
-        for seed in args.seeds:
+        for seed in seeds:
             key = {
                 "recipe": json.loads(json.dumps(asdict(recipe))),
                 "mixed": mixed,
@@ -278,12 +280,13 @@ def main() -> None:
                 with args.results.open("a", encoding="utf-8", newline="\n") as file:
                     file.write(json.dumps(result) + "\n")
                 shutil.rmtree(unfinished)
+                kept.append(result)
             found.append(result)
         elsewhere |= {result["machine"] for result in found} - {machine(device)}
         name = f"{change or args.recipe}{f', {mixed}% mixed in' * (mixed < 100)}"
         rows.append(row(name, found))
         curves[name] = [result["curve"] for result in found]
-    print(f"{args.variant}, {found[0]['asked']} questions ({'dev' if args.dev else 'held out from train'}), seeds {args.seeds}")
+    print(f"{args.variant}, {found[0]['asked']} questions ({'dev' if args.dev else 'held out from train'}), seeds {seeds}")
     finish(args, rows, device)
     if elsewhere:
         print(f"Some of it was run before, on {'; '.join(sorted(elsewhere))}.")

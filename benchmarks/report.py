@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 import time
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -25,8 +25,23 @@ def parser_of(description: str, in_rounds: bool = True) -> Parser:
     parser = Parser(description=description)
     if in_rounds:
         parser.add_argument("--rounds", type=number(int, 1), default=3, help="how often all are measured, in turns (default 3)")
-    parser.add_argument("--json", metavar="FILE", help="write the figures here too")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write the figures here too")
     return parser
+
+
+def output_file(text: str) -> Path:
+    """An argparse type: a file that will be writable when all is measured."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ArgumentTypeError(f"can't write {text}: it must be a writable file, or a new one in a folder that is there")
+    return path
+
+
+def figure_file(text: str) -> Path:
+    """The same for a figure."""
+    if Path(text).suffix not in (".svg", ".png"):
+        raise ArgumentTypeError(f"can't draw {text}: its name must end in .svg or .png")
+    return output_file(text)
 
 
 def seconds(work: Callable[[], object], device: torch.device | None = None) -> float:

@@ -50,6 +50,8 @@ def read_table(path: str | Path, args: Namespace, model: GPT, corpus: CharCorrup
     questions, places = read_questions(path)
     with blaming(path):
         questions = check_questions(questions, model, corpus, args.unknown)
+    if too_long := sum(len(place) > ANSWER_LENGTH for place in places or ()):
+        print(f"{too_long} places of {path} are longer than the {ANSWER_LENGTH} characters that an answer may have: none can be right.")
     return Table(questions, places)
 
 

@@ -21,6 +21,8 @@ class BatchedMuon(torch.optim.Muon):
         for group in self.param_groups:
             matrices, gradients, momenta = [], [], []
             self._init_group(group, matrices, gradients, momenta)
+            if not matrices:  # all of them are frozen
+                continue
             torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
             if group["nesterov"]:
                 momenta = torch._foreach_lerp(gradients, momenta, group["momentum"])

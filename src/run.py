@@ -104,16 +104,19 @@ def check_arguments(args: Namespace) -> None:
     if len({Path(path).resolve() for path in outputs}) < len(outputs):
         raise UserError("two outputs have the same path: name another")
     for path in outputs:
-        check_output(Path(path), inputs)
+        check_output(path, inputs)
 
 
-def check_output(output: Path, inputs: Sequence[str | None]) -> None:
+def check_output(path: str, inputs: Sequence[str | None]) -> None:
     """Raise UserError where a file can't or should not be written."""
+    output = Path(path)
     folders = (output.parent, Path(os.path.realpath(output)).parent)  # where a link names a file, checkpoints lie beside the link
     if not all(folder.is_dir() and os.access(folder, os.W_OK) for folder in folders):
         raise UserError(f"can't write {output}: its folder must exist and be writable")
     if output.exists() and (not output.is_file() or any(path and Path(path).exists() and output.samefile(path) for path in inputs)):
         raise UserError(f"can't write {output}: it is no ordinary file, or one of the inputs: name another")
+    if path.endswith(("/", "/.", os.sep)):  # "new/", which Path takes for "new"
+        raise UserError(f"can't write {path}: it names a folder")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 def top_k_logits(logits: Tensor, k: int) -> Tensor:
     """(B, V) with all but the k largest of each row set to minus infinity."""
-    smallest = logits.topk(k).values[:, -1:]  # (B, 1)
+    smallest = logits.topk(min(k, logits.size(-1))).values[:, -1:]  # (B, 1)
     return logits.masked_fill(logits < smallest, -torch.inf)
 
 
@@ -58,10 +58,10 @@ def sample(model: nn.Module, x: Tensor, steps: int, temperature: float = 1.0, sa
     model.eval()
     for _ in range(steps):
         logits, _ = model(x[:, -model.get_block_size() :])
-        logits = logits[:, -1] / temperature  # (B, V)
+        logits = logits[:, -1]  # (B, V)
         if top_k is not None:
             logits = top_k_logits(logits, top_k)
-        chosen = torch.multinomial(F.softmax(logits, dim=-1), 1) if sample else logits.argmax(dim=-1, keepdim=True)
+        chosen = torch.multinomial(F.softmax(logits / temperature, dim=-1), 1) if sample else logits.argmax(dim=-1, keepdim=True)
         x = torch.cat((x, chosen), dim=1)
     return x
 

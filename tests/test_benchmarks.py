@@ -210,13 +210,33 @@ def test_knowledge_goes_on_where_it_was_stopped(world, tmp_path, monkeypatch, ca
     assert {path.name for path in tmp_path.iterdir()} == {"stopped.jsonl", "whole.jsonl"}
 
 
-def test_knowledge_says_before_it_begins_that_results_cant_be_kept(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        sys, "argv", ["knowledge.py", "--data", str(world), "--held_out", "7", "--results", str(tmp_path / "none" / "kept.jsonl")]
-    )
+@pytest.mark.parametrize(
+    ("flag", "path", "message"),
+    [
+        *((flag, "none/x.svg", "can't write .*x.svg") for flag in ("--results", "--json", "--plot")),
+        *((flag, "folder.svg", "can't write .*folder.svg") for flag in ("--results", "--json", "--plot")),
+        ("--plot", "x.foo", r"its name must end in .svg or .png"),
+    ],
+)
+def test_knowledge_says_before_it_begins_what_cant_be_written(world, tmp_path, monkeypatch, flag, path, message):
+    (tmp_path / "folder.svg").mkdir()
+    monkeypatch.setattr(sys, "argv", ["knowledge.py", "--data", str(world), "--held_out", "7", flag, str(tmp_path / path)])
     monkeypatch.setattr(knowledge, "run", None)
-    with pytest.raises(UserError, match=r"can't write .*kept\.jsonl"):
+    with pytest.raises(UserError, match=message):
         knowledge.main()
+
+
+def test_knowledge_runs_nothing_twice(world, tmp_path, monkeypatch):
+    """Two ways to say the same, and a seed named twice."""
+    ran = []
+    result = dict.fromkeys(("right after pretraining", "right", "nats", "loss", "s", "asked"), 0)
+    result |= {"curve": [], "read on": [0, 0], "by reach": {}}
+    monkeypatch.setattr(knowledge, "run", lambda *what: ran.append(what) or what[-1].mkdir() or result)
+    monkeypatch.chdir(tmp_path)
+    line = ["--recipe", "quick", "--data", str(world), "--held_out", "7", "--seeds", "1", "1"]
+    monkeypatch.setattr(sys, "argv", ["knowledge.py", *line, "--change", "", "--change", "length_draws=4"])
+    knowledge.main()
+    assert len(ran) == len((tmp_path / "knowledge.jsonl").read_text(encoding="utf-8").splitlines()) == 1
 
 
 def test_knowledge_draws_the_mean_of_seeds_by_epoch(monkeypatch, tmp_path):
@@ -231,7 +251,12 @@ def test_knowledge_draws_the_mean_of_seeds_by_epoch(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [("epochs=3", "a recipe has no 'epochs'"), *[(wrong, "of plain values") for wrong in ("muon_lr=fast", "muon_lr", "offset=1)")]],
+    [
+        ("epochs=3", "a recipe has no 'epochs'"),
+        *((wrong, "of plain values") for wrong in ("muon_lr=fast", "muon_lr", "offset=1)")),
+        ("pretrain_epochs=1.5", "--change pretrain_epochs=1.5: it must be like 650, 150, 75"),
+        *((wrong, "it must be like") for wrong in ("dropout='x'", "mixes_questions=1", "offset=None", "length_draws=True", "betas=.9")),
+    ],
 )
 def test_knowledge_refuses_what_no_recipe_has(change, message):
     with pytest.raises(UserError, match=message):
@@ -242,6 +267,7 @@ def test_knowledge_changes_several_fields_at_once():
     changed = knowledge.parse_change("betas=(0.8,0.9),muon_lr=None,offset=3", RECIPES["quick"])
     assert changed == dataclasses.replace(RECIPES["quick"], betas=(0.8, 0.9), muon_lr=None, offset=3)
     assert knowledge.parse_change("", RECIPES["quick"]) == RECIPES["quick"]
+    assert knowledge.parse_change("dropout=0,decay_epochs=None", RECIPES["handout"]).decay_epochs is None
 
 
 def test_knowledge_names_a_line_of_its_results_that_is_none(tmp_path):

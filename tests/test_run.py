@@ -490,6 +490,10 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
             marks=UNIX,
         ),
         ("pretrain vanilla wiki.txt --writing_params_path .", "can't write .: it is no ordinary file"),
+        *(
+            (f"{TRAIN} --recipe quick --max_epochs 1 --writing_params_path {new}", f"can't write {new}: it names a folder")
+            for new in ("new/", "new/.")
+        ),
         ("pretrain perceiver wiki.txt --writing_params_path p --bottleneck_dim 129", "bottleneck_dim is 129"),
         (f"{TUNE} none.tsv", "run.py: error: can't read none.tsv: No such file"),
         (f"{TUNE} unasked.tsv", "unasked.tsv, line 1: the question or its place is empty"),
@@ -498,6 +502,7 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         (f"{TUNE} long.tsv", "long.tsv, line 1: 157 characters do not fit the block of 128"),
         (f"{EVALUATE} none.params", "can't read none.params: No such file"),
         (f"{EVALUATE} wiki.txt", "wiki.txt is not a file of parameters"),
+        (f"{EVALUATE} pre.params.checkpoint", "pre.params.checkpoint is a run's checkpoint: parameters come at its end"),
         (f"{EVALUATE} list.params", "list.params holds a list, not a model's parameters"),
         (f"{EVALUATE} evil.params", "evil.params is not a file of parameters"),
         (f"{EVALUATE} half.params", "half.params is not a file of parameters"),
@@ -551,6 +556,16 @@ def test_characters_that_the_corpus_lacks_can_be_left_out(mistakes, command):
     code, _, err = command("ask vanilla wiki.txt --recipe quick --reading_params_path pre.params --unknown skip", "日本")
     assert code == 2 and "nothing of the question is left to ask" in err
     known.unlink()
+    Path("o").unlink()
+
+
+def test_places_that_are_longer_than_any_answer_are_told_of(mistakes, command):
+    place = "Llanfairpwllgwyngyllgogerychwyrnd"
+    Path("far.tsv").write_text(f"Where was A born?\t{place}\nWhere was B born?\t{place[:32]}\n", encoding="utf-8")
+    code, out, err = command(f"{EVALUATE} pre.params --eval_corpus_path far.tsv")
+    assert code == 0 and "1 places of far.tsv are longer than the 32 characters that an answer may have: none can be right." in out, err
+    assert "an answer may have" not in command(f"{EVALUATE} pre.params")[1]
+    Path("far.tsv").unlink()
     Path("o").unlink()
 
 

@@ -1,12 +1,13 @@
 """The schedule, the groups, the order of the data, and what a run leaves behind."""
 
+import copy
 import dataclasses
 import math
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from console import UserError
 from dataset import CharCorruptionDataset, NameDataset
@@ -221,6 +222,25 @@ def test_other_models_and_datasets_are_trained_whole():
     trainer = Trainer(Line(2, 1), Points(), None, config)
     trainer.train()
     assert trainer.loss < 1e-3
+
+
+def test_frozen_blocks_leave_muon_nothing_to_do():
+    corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    model = small_model(corpus)
+    model.blocks.requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+    Trainer(model, corpus, None, TrainerConfig(max_epochs=1, muon_lr=0.02, device="cpu")).train()
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"tok_emb.weight", "pos_emb", "ln_f.weight", "ln_f.bias", "head.weight"}
+
+
+@pytest.mark.parametrize("empty", [0, 1])
+def test_an_empty_dataset_is_named(empty):
+    corpus = CharCorruptionDataset("\n".join(LINES), 48)
+    sets = [OneByOne(corpus), OneByOne(corpus)]
+    sets[empty] = Subset(corpus, [])
+    with pytest.raises(UserError, match="the dataset is empty"):
+        Trainer(small_model(corpus), *sets, TrainerConfig(max_epochs=1, device="cpu")).train()
 
 
 # ---------------------------------------------------------------- whole runs

@@ -19,6 +19,7 @@ def test_derived_seeds_are_stable_and_apart():
 def test_top_k_keeps_the_k_largest():
     logits = torch.tensor([[1.0, 3.0, 2.0], [5.0, 4.0, 6.0]])
     assert top_k_logits(logits, 2).tolist() == [[-torch.inf, 3.0, 2.0], [5.0, -torch.inf, 6.0]]
+    assert torch.equal(top_k_logits(logits, 50), logits)  # there are no more
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -30,6 +31,7 @@ def test_sample_takes_the_likeliest_and_slides_its_window(variant):
     for end in range(3, 33):
         window = continued[:, max(0, end - model.get_block_size()) : end]
         assert continued[0, end] == model(window)[0][0, -1].argmax()
+    assert torch.equal(utils.sample(model, x, steps=30, temperature=0.0), continued)  # as many say it
 
 
 def test_sampling_follows_the_model_s_distribution():
