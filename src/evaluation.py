@@ -51,7 +51,7 @@ def read_table(path: str | Path, args: Namespace, model: GPT, corpus: CharCorrup
     with blaming(path):
         questions = check_questions(questions, model, corpus, args.unknown)
     if too_long := sum(len(place) > ANSWER_LENGTH for place in places or ()):
-        print(f"{too_long} places of {path} are longer than the {ANSWER_LENGTH} characters that an answer may have: none can be right.")
+        print(f"Of the places of {path}, {too_long} can't be answered: an answer has at most {ANSWER_LENGTH} characters.")
     return Table(questions, places)
 
 
