@@ -211,9 +211,10 @@ def parse_change(text: str, recipe: Recipe) -> Recipe:
     for name, value in changes.items():
         if name not in names:
             raise UserError(f"a recipe has no {name!r}: it has {', '.join(sorted(names))}")
-        known = [getattr(other, name) for other in RECIPES.values()]
-        if not any(type(value) in (type(one), int if type(one) is float else type(one)) for one in known):
-            raise UserError(f"--change {name}={value!r}: it must be like {', '.join(map(repr, dict.fromkeys(known)))}")
+        known = dict.fromkeys(getattr(other, name) for other in RECIPES.values())
+        kinds = set(map(type, known))
+        if type(value) not in kinds and not (type(value) is int and float in kinds):
+            raise UserError(f"--change {name}={value!r}: it must be like {', '.join(map(repr, known))}")
     return replace(recipe, **changes)
 
 
