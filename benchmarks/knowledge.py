@@ -32,7 +32,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from report import ROOT, figure_file, finish, machine, output_file, parser_of, pyplot_for_files, save_figure
+from report import ROOT, figure_file, finish, machine, parser_of, pyplot_for_files, save_figure
 
 from console import UserError, blaming, number, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset, mix
@@ -221,7 +221,7 @@ def parse_change(text: str, recipe: Recipe) -> Recipe:
 def read_results(path: Path) -> list[dict[str, Any]]:
     """The runs that were kept. Raises UserError, naming the line, for what is none, as of a run that was killed in writing it."""
     results = []
-    for at, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for at, line in enumerate(read_text(path, may_be_blank=True).splitlines(), start=1):
         try:
             results.append(json.loads(line))
         except ValueError:
@@ -244,9 +244,7 @@ def main() -> None:
     parser.add_argument("--held_out", type=number(int, 1), default=200, help="people not trained on but asked about (default 200)")
     parser.add_argument("--dev", action="store_true", help="train on all, and ask birth_dev.tsv")
     parser.add_argument("--device", default="auto")
-    parser.add_argument(
-        "--results", type=output_file, default=Path("knowledge.jsonl"), help="where runs are kept (default knowledge.jsonl)"
-    )
+    parser.add_argument("--results", type=Path, default=Path("knowledge.jsonl"), help="where runs are kept (default knowledge.jsonl)")
     parser.add_argument("--plot", type=figure_file, metavar="FILE", help="draw the curves of pretraining here, as SVG or PNG by its ending")
     args = parser.parse_args()
     device = pick_device(args.device)
@@ -255,11 +253,15 @@ def main() -> None:
     files = {name: sha256(read_text(args.data / name))[:12] for name in ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv")}
     modules = [Path(__file__), *sorted((ROOT / "src").glob("*.py"))]
     code = sha256("".join(path.read_text(encoding="utf-8") for path in modules))[:12]
-    args.results.touch()
-    kept, seeds = read_results(args.results), list(dict.fromkeys(args.seeds))
+    recipes = {change: parse_change(change, RECIPES[args.recipe]) for change in args.change or [""]}
+    seeds = list(dict.fromkeys(args.seeds))
+    try:
+        args.results.touch()
+    except OSError as error:  # not after an hour
+        raise UserError(f"can't write {args.results}: {error.strerror}") from None
+    kept = read_results(args.results)
     rows, curves, elsewhere = [], {}, set()
-    for change, share in product(args.change or [""], args.mixed or [None]):
-        recipe = parse_change(change, RECIPES[args.recipe])
+    for (change, recipe), share in product(recipes.items(), args.mixed or [None]):
         mixed = 100 * recipe.mixes_questions if share is None else share
         found = []
         for seed in seeds:

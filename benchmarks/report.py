@@ -17,7 +17,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 from console import Parser, UserError, number
-from files import written_whole
+from files import check_output, written_whole
 
 
 def parser_of(description: str, in_rounds: bool = True) -> Parser:
@@ -31,10 +31,11 @@ def parser_of(description: str, in_rounds: bool = True) -> Parser:
 
 def output_file(text: str) -> Path:
     """An argparse type: a file that will be writable when all is measured."""
-    path = Path(text)
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ArgumentTypeError(f"can't write {text}: it must be a writable file, or a new one in a folder that is there")
-    return path
+    try:
+        check_output(text)
+    except UserError as error:  # of which argparse would not tell the message
+        raise ArgumentTypeError(str(error)) from None
+    return Path(text)
 
 
 def figure_file(text: str) -> Path:

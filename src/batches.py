@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, default_collate
 
 import processes
-from console import UserError
 from corpus import MASK, PAD
 from dataset import CharCorruptionDataset, Cuts, NameDataset
 from utils import derive_seed, seeded
@@ -87,8 +86,6 @@ class Batches(Dataset):
         self.dataset, self.batch_size, self.epochs, self.seed = dataset, batch_size, epochs, seed
         self.shapes, self.ignored = shapes, ignored
         self.n_examples = len(dataset)  # in an epoch
-        if not self.n_examples:
-            raise UserError("the dataset is empty: there is nothing to train or to test on")
         self.steps_per_epoch = math.ceil(self.n_examples / batch_size)
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))  # of the epoch last asked for
 

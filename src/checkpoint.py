@@ -20,7 +20,7 @@ from model import GPT, GPTConfig, variant_flags
 from recipes import VARIANTS
 
 DAMAGED = "is not a file of parameters, or damaged: train it again"
-UNFINISHED = "is a run's checkpoint: parameters come at its end, go on with it by --resume"
+CHECKPOINT = "is a run's checkpoint: give the parameters beside it; if there are none yet, --resume the run to its end"
 SPARE = 64 * 10**6  # bytes beyond a model's own that are read, so that one of another recipe gets the clearer error
 LARGEST = 128 * 10**6  # bytes of parameters whose model nobody knows beforehand
 LONGEST_BLOCK = 4096  # so that a forged file does not ask for masks without end
@@ -141,7 +141,7 @@ def read_state(path: Path, largest: int) -> dict[str, Tensor]:
     except UserError:
         raise
     except Exception:  # what a damaged or foreign file raises is anybody's guess
-        raise UserError(f"{path} {UNFINISHED if path.suffix in ('.checkpoint', '.previous') else DAMAGED}") from None
+        raise UserError(f"{path} {CHECKPOINT if path.suffix in ('.checkpoint', '.previous') else DAMAGED}") from None
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not a model's parameters by name")
     for name, tensor in state.items():

@@ -7,7 +7,7 @@ import os
 import stat
 import time
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,18 @@ def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
         return rows, None
     questions, places = zip(*split_pairs(rows, path), strict=True)
     return list(questions), list(places)
+
+
+def check_output(path: str, inputs: Iterable[str | None] = ()) -> None:
+    """Raise UserError where a file can't or should not be written: one of the inputs, say, those of them that there are."""
+    output = Path(path)
+    folders = (output.parent, Path(os.path.realpath(output)).parent)  # where a link names a file, checkpoints lie beside the link
+    if not all(folder.is_dir() and os.access(folder, os.W_OK) for folder in folders):
+        raise UserError(f"can't write {output}: its folder must exist and be writable")
+    if output.exists() and (not output.is_file() or any(path and Path(path).exists() and output.samefile(path) for path in inputs)):
+        raise UserError(f"can't write {output}: it is no ordinary file, or one of the inputs: name another")
+    if os.path.split(path)[1] in ("", "."):  # "new/", which Path takes for "new"
+        raise UserError(f"can't write {path}: it names a folder")
 
 
 @contextmanager

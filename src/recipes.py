@@ -36,7 +36,7 @@ class Recipe:
     weight_decay: float = 0.1
     grad_norm_clip: float = 1.0
     # the precision, for both
-    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, need no asking
+    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, do it unasked
     # the schedule, for both
     warmup_tokens: int = 512 * 20
     decay_epochs: int | None = 200  # the cosine ends after the tokens of so many epochs of pretraining; None: when the run does

@@ -4,13 +4,12 @@ python src/run.py pretrain vanilla wiki.txt --writing_params_path vanilla.pretra
 python src/run.py --help
 """
 
-import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
 from console import Parser, UserError, first_one_speaks, number, run_reporting_errors
+from files import check_output
 from recipes import RECIPES, VARIANTS
 
 NEEDED_FLAGS = {
@@ -105,18 +104,6 @@ def check_arguments(args: Namespace) -> None:
         raise UserError("two outputs have the same path: name another")
     for path in outputs:
         check_output(path, inputs)
-
-
-def check_output(path: str, inputs: Sequence[str | None]) -> None:
-    """Raise UserError where a file can't or should not be written."""
-    output = Path(path)
-    folders = (output.parent, Path(os.path.realpath(output)).parent)  # where a link names a file, checkpoints lie beside the link
-    if not all(folder.is_dir() and os.access(folder, os.W_OK) for folder in folders):
-        raise UserError(f"can't write {output}: its folder must exist and be writable")
-    if output.exists() and (not output.is_file() or any(path and Path(path).exists() and output.samefile(path) for path in inputs)):
-        raise UserError(f"can't write {output}: it is no ordinary file, or one of the inputs: name another")
-    if path.endswith(("/", "/.", os.sep)):  # "new/", which Path takes for "new"
-        raise UserError(f"can't write {path}: it names a folder")
 
 
 if __name__ == "__main__":

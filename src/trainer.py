@@ -56,7 +56,7 @@ class TrainerConfig:
     num_workers: int = 0  # processes that prepare batches, where the dataset makes its examples one by one
     seed: int = 0
     device: str = "auto"
-    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, need no asking
+    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, do it unasked
     plain: bool = False  # a batch's parts one after the other, without CUDA graphs and bfloat16 (which Muon keeps)
     writer: "Curves | SummaryWriter | None" = None  # gets train/loss, train/lr, train/grad_norm and train/examples_per_s
 
@@ -120,6 +120,9 @@ class Trainer:
     """Trains `model` in place. Where there is a `test_dataset`, its loss is measured after each epoch."""
 
     def __init__(self, model: nn.Module, train_dataset: Dataset, test_dataset: Dataset | None, config: TrainerConfig) -> None:
+        for what, dataset in (("training", train_dataset), ("test", test_dataset)):
+            if dataset is not None and not len(dataset):
+                raise UserError(f"the {what} dataset is empty")
         self.config = config
         self.device = pick_device(config.device)
         self.model = model.to(self.device)

@@ -52,7 +52,7 @@ def top_k_logits(logits: Tensor, k: int) -> Tensor:
 def sample(model: nn.Module, x: Tensor, steps: int, temperature: float = 1.0, sample: bool = False, top_k: int | None = None) -> Tensor:
     """Continue each row of x (B, T) by `steps` characters: (B, T + steps).
 
-    The likeliest character each time or, with `sample`, one drawn at `temperature` from the `top_k` likeliest.
+    The likeliest character each time or, with `sample` and a `temperature` above 0, one drawn at it from the `top_k` likeliest.
     Only the last `model.get_block_size()` characters are seen.
     """
     model.eval()
@@ -61,7 +61,10 @@ def sample(model: nn.Module, x: Tensor, steps: int, temperature: float = 1.0, sa
         logits = logits[:, -1]  # (B, V)
         if top_k is not None:
             logits = top_k_logits(logits, top_k)
-        chosen = torch.multinomial(F.softmax(logits / temperature, dim=-1), 1) if sample else logits.argmax(dim=-1, keepdim=True)
+        if sample and temperature:
+            chosen = torch.multinomial(F.softmax(logits / temperature, dim=-1), 1)  # (B, 1)
+        else:
+            chosen = logits.argmax(dim=-1, keepdim=True)
         x = torch.cat((x, chosen), dim=1)
     return x
 

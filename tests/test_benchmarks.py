@@ -214,7 +214,7 @@ def test_knowledge_goes_on_where_it_was_stopped(world, tmp_path, monkeypatch, ca
     ("flag", "path", "message"),
     [
         *((flag, "none/x.svg", "can't write .*x.svg") for flag in ("--results", "--json", "--plot")),
-        *((flag, "folder.svg", "can't write .*folder.svg") for flag in ("--results", "--json", "--plot")),
+        *((flag, "folder.svg", r"can't \w+ .*folder.svg") for flag in ("--results", "--json", "--plot")),
         ("--plot", "x.foo", r"its name must end in .svg or .png"),
     ],
 )
@@ -226,7 +226,15 @@ def test_knowledge_says_before_it_begins_what_cant_be_written(world, tmp_path, m
         knowledge.main()
 
 
-def test_knowledge_runs_nothing_twice(world, tmp_path, monkeypatch):
+def test_knowledge_says_before_it_begins_that_a_later_change_cant_be(world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["knowledge.py", "--data", str(world), "--held_out", "7", "--change", "", "--change", "epochs=3"])
+    monkeypatch.setattr(knowledge, "run", None)
+    with pytest.raises(UserError, match="a recipe has no 'epochs'"):
+        knowledge.main()
+
+
+def test_knowledge_runs_nothing_twice(world, tmp_path, monkeypatch, capsys):
     """Two ways to say the same, and a seed named twice."""
     ran = []
     result = dict.fromkeys(("right after pretraining", "right", "nats", "loss", "s", "asked"), 0)
@@ -237,6 +245,7 @@ def test_knowledge_runs_nothing_twice(world, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["knowledge.py", *line, "--change", "", "--change", "length_draws=4"])
     knowledge.main()
     assert len(ran) == len((tmp_path / "knowledge.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+    assert "seeds [1]\n" in capsys.readouterr().out
 
 
 def test_knowledge_draws_the_mean_of_seeds_by_epoch(monkeypatch, tmp_path):

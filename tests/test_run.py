@@ -499,7 +499,7 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         (f"{TUNE} long.tsv", "long.tsv, line 1: 157 characters do not fit the block of 128"),
         (f"{EVALUATE} none.params", "can't read none.params: No such file"),
         (f"{EVALUATE} wiki.txt", "wiki.txt is not a file of parameters"),
-        (f"{EVALUATE} pre.params.checkpoint", "pre.params.checkpoint is a run's checkpoint: parameters come at its end"),
+        (f"{EVALUATE} pre.params.checkpoint", "pre.params.checkpoint is a run's checkpoint: give the parameters beside it"),
         (f"{EVALUATE} list.params", "list.params holds a list, not a model's parameters"),
         (f"{EVALUATE} evil.params", "evil.params is not a file of parameters"),
         (f"{EVALUATE} half.params", "half.params is not a file of parameters"),
