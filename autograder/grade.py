@@ -26,8 +26,8 @@ from rubric import RUBRIC, Outcome, Report
 from sandbox import Ended, Sandbox
 
 from console import Parser, UserError, run_reporting_errors
-from files import read_questions, read_text, written_whole
-from handout import ASKED_FOR, DEV, EDITION_VARIANTS, PARTS, ROUNDING, TEST, TEXT
+from files import read_questions, read_text, split_rows, written_whole
+from handout import ASKED_FOR, DEV, EDITION_VARIANTS, PARTS, ROUNDING, TEST, TEXT, variant_of
 
 MINUTES = 8.5  # for all of it; Gradescope gives ten
 ASKED_AGAIN = {"dev": 24, "test": 48}  # so many questions
@@ -190,10 +190,9 @@ class Grader:
             return {}, f"Missing: {', '.join(missing)}."
         predictions = {}
         for split, name in zip(("dev", "test"), names, strict=True):
-            lines = (self.folder / name).read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
-            if len(lines) != len(self.questions[split]):
-                return {}, f"{name} has {len(lines)} lines, there are {len(self.questions[split])} questions."
-            predictions[split] = [line.removesuffix("\r") for line in lines]
+            predictions[split] = split_rows((self.folder / name).read_text(encoding="utf-8", errors="replace"))
+            if len(predictions[split]) != len(self.questions[split]):
+                return {}, f"{name} has {len(predictions[split])} lines, there are {len(self.questions[split])} questions."
         hits = {split: [p == g for p, g in zip(predictions[split], places, strict=True)] for split, places in self.places.items() if places}
         # of dev, half of them among those that are right, where a forger's would be; of test, by chance: whom the
         # code is asked about must not tell it which are right
@@ -215,7 +214,7 @@ class Grader:
 
     def answers_of(self, part: str, params: str, split: str, indices: list[int]) -> tuple[list[str], str | None]:
         """What the code answers to some questions with these parameters; and what went wrong, if so."""
-        variant = "vanilla" if part == "nopretrain" else part
+        variant = variant_of(part)
         name = DEV if split == "dev" else TEST
         ending = "\t?\n" if split == "dev" else "\n"  # in the files' own form, the places left out: code may rely on the tab
         questions = "".join(f"{self.questions[split][index]}{ending}" for index in indices)
@@ -226,7 +225,7 @@ class Grader:
         command += ["--recipe", self.recipe] if self.recipe else []
         files = {TEXT: self.characters, params: self.folder / params, name: questions.encode(), **self.code()}
         ended = self.box.run(command, files, ["again.predictions"], SECONDS_TO_ANSWER)
-        again = ended.files.get("again.predictions", b"").decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+        again = split_rows(ended.files.get("again.predictions", b"").decode("utf-8", errors="replace"))
         if ended.problem or len(again) != len(indices):
             what = ended.problem or f"it gave {len(again)} answers"
             told = f"The code did not answer {len(indices)} {split} questions with {params}: {what}."

@@ -9,37 +9,33 @@ The answer is result.json; what was done before something failed is in it.
 import importlib
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 
 def main() -> None:
-    results: dict[str, Any] = {}
     if sys.argv[1] == "params":
-        for path in sys.argv[2:]:
-            results[path] = attempt(lambda path=path: describe_params(path))
+        works = {path: partial(describe_params, path) for path in sys.argv[2:]}
     else:
         sys.path.insert(0, "src")
         task = json.loads(Path("task.json").read_text(encoding="utf-8"))
-        results["corruption"] = attempt(lambda: corrupt(**task["corruption"]))
-        save(results)  # in case the next one ends the process
-        for name, layer_task in task["layers"].items():
-            results[name] = attempt(lambda layer_task=layer_task: apply_layer(*layer_task))
-            save(results)
-    save(results)
+        works = {"corruption": partial(corrupt, **task["corruption"])}
+        works |= {name: partial(apply_layer, *layer_task) for name, layer_task in task["layers"].items()}
+    results: dict[str, Any] = {}
+    for name, work in works.items():
+        results[name] = attempt(work)
+        Path("result.json").write_text(json.dumps(results), encoding="utf-8")  # in case the next one ends the process
 
 
-def attempt(work: Any) -> dict[str, Any]:
+def attempt(work: Callable[[], Any]) -> dict[str, Any]:
     """What it gives, or what it raises."""
     try:
         return {"value": work()}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"[:500]}
-
-
-def save(results: dict[str, Any]) -> None:
-    Path("result.json").write_text(json.dumps(results), encoding="utf-8")
 
 
 def describe_params(path: str) -> dict[str, Any]:

@@ -32,12 +32,12 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from report import ROOT, figure_file, finish, machine, parser_of, pyplot_for_files, save_figure
+from report import ROOT, figure_file, finish, machine, output_file, parser_of, pyplot_for_files, save_figure
 
 from console import UserError, blaming, number, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset, mix
 from evaluation import answer_questions
-from files import read_pairs, read_text, sha256
+from files import are_right, read_pairs, read_text, sha256
 from model import GPT
 from recall import REACHES, found_in, lines_about, look_up, offset_in, person_of, reach_of, score_predictions
 from recipes import RECIPES, VARIANTS, Recipe
@@ -62,7 +62,7 @@ def hold_out(pairs: Sequence[Pair], n_people: int) -> tuple[list[Pair], list[Pai
 def examine(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> tuple[list[bool], float]:
     """Which questions the model answers with the place; and what the place with its end costs on average, in nats."""
     questions, places = zip(*pairs, strict=True)
-    right = list(map(str.__eq__, answer_questions(model, corpus, questions), places))
+    right = are_right(answer_questions(model, corpus, questions), places)
     scores = score_predictions(model, corpus, questions, places, n_others=0)
     return right, -mean(log_probability for log_probability, *_ in scores)
 
@@ -244,7 +244,7 @@ def main() -> None:
     parser.add_argument("--held_out", type=number(int, 1), default=200, help="people not trained on but asked about (default 200)")
     parser.add_argument("--dev", action="store_true", help="train on all, and ask birth_dev.tsv")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--results", type=Path, default=Path("knowledge.jsonl"), help="where runs are kept (default knowledge.jsonl)")
+    parser.add_argument("--results", type=output_file, default="knowledge.jsonl", help="where runs are kept (default knowledge.jsonl)")
     parser.add_argument("--plot", type=figure_file, metavar="FILE", help="draw the curves of pretraining here, as SVG or PNG by its ending")
     args = parser.parse_args()
     device = pick_device(args.device)
@@ -255,11 +255,7 @@ def main() -> None:
     code = sha256("".join(path.read_text(encoding="utf-8") for path in modules))[:12]
     recipes = {change: parse_change(change, RECIPES[args.recipe]) for change in args.change or [""]}
     seeds = list(dict.fromkeys(args.seeds))
-    try:
-        args.results.touch()
-    except OSError as error:  # not after an hour
-        raise UserError(f"can't write {args.results}: {error.strerror}") from None
-    kept = read_results(args.results)
+    kept = read_results(args.results) if args.results.exists() else []
     rows, curves, elsewhere = [], {}, set()
     for (change, recipe), share in product(recipes.items(), args.mixed or [None]):
         mixed = 100 * recipe.mixes_questions if share is None else share

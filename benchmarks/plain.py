@@ -36,8 +36,7 @@ class PlainCorpus(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         document = self.documents[index]
         length = min(random.randint(4, self.block_size * 7 // 8), len(document))
-        span = random.randint(1, max(1, (length + random.randint(0, 1)) // 2 - 1)) if length else 0
-        span = min(span, length)
+        span = min(length, random.randint(1, max(1, (length + random.randint(0, 1)) // 2 - 1)))
         string = corrupt(document, length, random.randint(0, length - span), span)
         block = encode(string.ljust(self.block_size, CharCorruptionDataset.PAD_CHAR), self.stoi)
         return block[:-1], block[1:]

@@ -141,9 +141,11 @@ class SynthesizerAttention(Attention):
         self.b2 = nn.Parameter(torch.zeros(config.block_size - 1))
         nn.init.uniform_(self.w2, -0.001, 0.001)
 
+    def scores(self, x: Tensor, n_keys: int) -> Tensor:
+        """What the positions x (B, T, C) give to the first n_keys positions, up to block_size - 1: (B, H, T, n_keys)"""
+        hidden = self.split_heads(self.w1(x)).relu()  # (B, H, T, D)
+        return hidden @ self.w2[:, :n_keys] + self.b2[:n_keys]
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C), for T up to block_size - 1"""
-        T = x.size(1)
-        hidden = self.split_heads(self.w1(x)).relu()  # (B, H, T, D)
-        scores = hidden @ self.w2[:, :T] + self.b2[:T]  # (B, H, T, T)
-        return self.join_heads(self.mix(scores, self.split_heads(self.value(x))))
+        return self.join_heads(self.mix(self.scores(x, x.size(1)), self.split_heads(self.value(x))))

@@ -13,17 +13,17 @@ class Bin(NamedTuple):
     count: int
 
 
-def reliability(sure: Sequence[float], right: Sequence[bool], n_bins: int = 10) -> list[Bin]:
-    """The answers in bins of equal width between 0 and 1, empty ones left out (Guo et al. 2017, section 2)."""
-    bins: list[list[tuple[float, bool]]] = [[] for _ in range(n_bins)]
+def reliability(sure: Sequence[float], right: Sequence[bool]) -> list[Bin]:
+    """The answers in ten bins of equal width between 0 and 1, empty ones left out (Guo et al. 2017, section 2)."""
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(10)]
     for confidence, is_right in zip(sure, right, strict=True):
-        bins[min(int(confidence * n_bins), n_bins - 1)].append((confidence, is_right))
+        bins[min(int(confidence * len(bins)), len(bins) - 1)].append((confidence, is_right))
     return [Bin(sum(c for c, _ in some) / len(some), sum(r for _, r in some) / len(some), len(some)) for some in bins if some]
 
 
-def calibration_error(sure: Sequence[float], right: Sequence[bool], n_bins: int = 10) -> float:
+def calibration_error(sure: Sequence[float], right: Sequence[bool]) -> float:
     """The expected calibration error: the mean distance of confidence and accuracy over these bins (Guo et al. 2017, equation 3)."""
-    bins = reliability(sure, right, n_bins)
+    bins = reliability(sure, right)
     return sum(some.count * abs(some.confidence - some.accuracy) for some in bins) / max(1, len(sure))
 
 

@@ -61,13 +61,13 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     state, card = read_state(Path(path), LARGEST), read_card(path)
     found = describe(state)
     n_head = n_head_of(card) or max(1, (found["width"] or 0) // 32)  # so many in a head of all recipes
-    sizes = [found[what] for what in ("vocabulary size", "block size", "blocks", "width")]
+    n_layer = found["blocks"] + 2 * (found["variant"] == "perceiver")  # its two ends go by other names
+    sizes = [found["vocabulary size"], found["block size"], n_layer, found["width"]]
     whole = all(tensor.untyped_storage().nbytes() >= tensor.nbytes for tensor in state.values())  # one number may be shown as a billion
     known = whole and found["variant"] in VARIANTS and all(sizes)
     if not known or found["block size"] > LONGEST_BLOCK or found["width"] % n_head:
         raise UserError(f"{path} holds no model of this project's kind")
-    n_characters, block_size, n_blocks, width = sizes
-    n_layer = n_blocks + 2 * (found["variant"] == "perceiver")  # its two ends go by other names
+    n_characters, block_size, _, width = sizes
     flags = variant_flags(found["variant"], found["bottleneck_dim"])
     model = GPT(GPTConfig(n_characters, block_size, n_layer=n_layer, n_head=n_head, n_embd=width, **flags))
     check_vocabulary(path, card, vocabulary)
@@ -123,9 +123,7 @@ def unpacked_size(file: BinaryIO) -> int:
     if not zipfile.is_zipfile(file):
         return 0
     with zipfile.ZipFile(file) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
-    file.seek(0)
-    return size
+        return sum(entry.file_size for entry in archive.infolist())
 
 
 def read_state(path: Path, largest: int) -> dict[str, Tensor]:

@@ -16,25 +16,21 @@ class Curves:
 
     def __init__(self, folder: Path | None, first_step: int | None = None) -> None:
         """Without a folder, nothing is written. Points from `first_step` on that are there already are hidden."""
-        self.folder = folder
-        self.writer: Any = None
-        if folder is not None:
-            self.attempt(lambda: self.open(folder, first_step))
+        self.folder = folder  # None, too, from the first failure on
+        self.attempt(lambda: self.open(first_step))
 
-    def open(self, folder: Path, first_step: int | None) -> None:
+    def open(self, first_step: int | None) -> None:
         from torch.utils.tensorboard import SummaryWriter  # its import takes seconds
 
-        self.writer = SummaryWriter(folder, purge_step=first_step)
+        self.writer = SummaryWriter(self.folder, purge_step=first_step)
 
     def add_scalar(self, tag: str, value: float, step: int) -> None:
         """A point of the curve `tag`."""
-        if self.writer is not None:
-            self.attempt(lambda: self.writer.add_scalar(tag, value, step))
+        self.add("scalar", tag, value, step)
 
     def add(self, kind: str, *what: Any) -> None:
         """Anything else, by the name that a SummaryWriter's method has: add_text, say, is `text`."""
-        if self.writer is not None:
-            self.attempt(lambda: getattr(self.writer, f"add_{kind}")(*what))
+        self.attempt(lambda: getattr(self.writer, f"add_{kind}")(*what))
 
     def add_run(self, name: str, args: Namespace, recipe: Recipe, results: dict[str, float]) -> None:
         """A line of the HParams tab: what was run, under the name of its output, and what came of it."""
@@ -46,23 +42,23 @@ class Curves:
 
     def flush(self) -> None:
         """Let a reader see all points."""
-        if self.writer is not None:
-            self.attempt(lambda: self.writer.flush())
+        self.attempt(lambda: self.writer.flush())
 
     def attempt(self, write: Callable[[], None]) -> None:
         """Do it, or go on without curves."""
+        if self.folder is None:
+            return
         try:
             write()
         except Exception as error:
-            self.writer = None
             print(f"warning: can't write {self.folder} ({error}): going on without TensorBoard", file=sys.stderr)
+            self.folder = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.writer is not None:
-            self.attempt(lambda: self.writer.close())
+        self.attempt(lambda: self.writer.close())
 
 
 def open_curves(args: Namespace, recipe: Recipe, first_step: int | None = None) -> Curves:

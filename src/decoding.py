@@ -40,7 +40,7 @@ class Memory:
         """What the layer gives (B, t, C) for queries x (B, t, C), each of which sees the positions 0 ... at (B, t)."""
         layer, seen = self.layer, int(at.max()) + 1
         if isinstance(layer, SynthesizerAttention):
-            scores = layer.split_heads(layer.w1(x)).relu() @ layer.w2[:, :seen] + layer.b2[:seen]  # (B, H, t, seen)
+            scores = layer.scores(x, seen)  # (B, H, t, seen)
         else:
             queries = layer.mark_positions(layer.split_heads(layer.query(x)), at)  # (B, H, t, D)
             scores = queries @ self.keys[:, :, :seen].transpose(2, 3) / math.sqrt(queries.size(-1))  # (B, H, t, seen)

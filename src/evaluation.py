@@ -18,7 +18,7 @@ from corpus import MASK, PAD
 from curves import Curves, open_curves
 from dataset import CharCorruptionDataset, decode, prompts_of, unknown_characters
 from decoding import ANSWER_LENGTH, AT_A_TIME, answer
-from files import in_one_line, read_questions, written_whole
+from files import are_right, in_one_line, read_questions, written_whole
 from inventions import FOLLOWED, INVENTED, Taught, most_frequent, read_taught, what_they_follow
 from model import GPT
 from page import write_page
@@ -145,7 +145,7 @@ class Watcher:
             return
         if self.table is not None:
             predictions = answer_questions(self.model, self.corpus, self.table.questions, silent=True)
-            self.results = {self.name: sum(map(str.__eq__, predictions, self.table.places)) / len(predictions)}
+            self.results = {self.name: sum(are_right(predictions, self.table.places)) / len(predictions)}
             writer.add_scalar(self.name, self.results[self.name], step)
         if processes.rank() == 0 and self.beginnings:
             prompts = [self.corpus.encode_in_place(beginning).tolist() for beginning in self.beginnings]
@@ -188,7 +188,7 @@ def measure_certainty(model: GPT, corpus: CharCorruptionDataset, table: Table) -
     """The certainty above which most answers to the table's questions are right."""
     predictions = answer_questions(model, corpus, table.questions)
     sure = [math.exp(score) for score, *_ in score_predictions(model, corpus, table.questions, predictions, n_others=0)]
-    return fit_threshold(sure, list(map(str.__eq__, predictions, table.places)))
+    return fit_threshold(sure, are_right(predictions, table.places))
 
 
 def verdict(record: Record, path: str | Path | None, threshold: Threshold | None) -> str:

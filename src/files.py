@@ -56,6 +56,11 @@ def in_one_line(prediction: str) -> str:
     return prediction.replace("\n", " ")
 
 
+def are_right(predictions: Iterable[str], places: Iterable[str]) -> list[bool]:
+    """Which predictions, as a file of them has them, are the places."""
+    return [in_one_line(said) == place for said, place in zip(predictions, places, strict=True)]
+
+
 def read_predictions(path: str | Path) -> list[str]:
     """The lines of a file of predictions, all of which may be blank."""
     return split_rows(read_text(path, may_be_blank=True))
@@ -190,7 +195,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
         card = json.loads(card_path(path).read_text(encoding="utf-8"))
         card_hash = card.pop("card_sha256")
         intact = card_hash == sha256(json.dumps(card)) and card["file_sha256"] == file_sha256(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
     return card if intact else {}
 

@@ -22,6 +22,11 @@ def parts_of(edition: str) -> tuple[str, ...]:
     return "nopretrain", "vanilla", *EDITIONS[edition]
 
 
+def variant_of(part: str) -> str:
+    """The variant of the model that is handed in as that part."""
+    return "vanilla" if part == "nopretrain" else part
+
+
 def find_edition(folder: Path) -> str:
     """The edition whose outputs lie there: the variant with more of them, the perceiver where that decides nothing."""
     return max(EDITION_VARIANTS, key=lambda variant: sum((folder / name).is_file() for name in PARTS[variant]))
@@ -33,7 +38,7 @@ def commands(edition: str) -> Iterator[str]:
     yield "src/dataset.py charcorruption"
     yield "london_baseline.py"
     for part in parts_of(edition):
-        variant = "vanilla" if part == "nopretrain" else part
+        variant = variant_of(part)
         model = f"{variant} {TEXT}" + (" --bottleneck_dim 64" if variant == "perceiver" else "")
         params, *predictions = PARTS[part]
         start = ""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console import Parser, UserError, run_reporting_errors
-from files import announce_if_bundled, file_sha256, in_one_line, read_predictions, read_questions, write_zip
-from handout import ASKED_FOR, DEV, EDITION_VARIANTS, EDITIONS, PARTS, ROUNDING, TEST, TEXT, TRAIN, find_edition, parts_of
+from files import announce_if_bundled, are_right, file_sha256, in_one_line, read_predictions, read_questions, write_zip
+from handout import ASKED_FOR, DEV, EDITION_VARIANTS, EDITIONS, PARTS, ROUNDING, TEST, TEXT, TRAIN, find_edition, parts_of, variant_of
 from recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def check_outputs(edition: str, folder: Path) -> Iterator[str]:
 def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iterator[str]:
     """The same for one model."""
     params, *outputs = PARTS[part]
-    model = read_model(folder / params, "vanilla" if part == "nopretrain" else part, corpus)
+    model = read_model(folder / params, variant_of(part), corpus)
     if part == "vanilla" and model.config.n_embd != RECIPES["handout"].n_embd:
         print(f"{params} has another size than the handout's: graders can ask such a model only if they are told its --recipe")
     for output, name in zip(outputs, (DEV, TEST), strict=True):
@@ -72,7 +72,7 @@ def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iter
             yield f"{output} has {len(predictions)} lines, {name} has {len(questions)} questions: evaluate again"
             continue
         if name == DEV and places is not None:
-            print(f"{output}: {say(part, sum(map(str.__eq__, predictions, places)), len(places))}")
+            print(f"{output}: {say(part, sum(are_right(predictions, places)), len(places))}")
         chosen = random.Random(0).sample(range(len(questions)), min(ASKED_AGAIN, len(questions)))  # the same ones each time
         again = answers_of(model, corpus, [questions[index] for index in chosen])
         differing = sum(predictions[index] != said for index, said in zip(chosen, again, strict=True))

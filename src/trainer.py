@@ -24,13 +24,12 @@ from acceleration import make_gradients
 from batches import Batch, Batches, make_batches, unpack
 from checkpoint import save_params
 from console import UserError
+from curves import Curves
 from muon import BatchedMuon
 from utils import derive_seed
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
-
-    from curves import Curves
 
 LOG_EVERY, LOG_EVERY_ON_A_GPU = 10, 50  # steps between two readings of the losses: each reading waits for the device
 RECENT = 10  # steps whose mean loss is shown
@@ -99,7 +98,7 @@ def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim
     return optimizers
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: str) -> torch.device:
     """The device of that name; `auto` is a CUDA GPU where there is one, else the CPU. Raises UserError where it can't be used."""
     cure = "--device auto takes what there is"
     if name.startswith(("auto", "cuda")) and torch.cuda.is_available():
@@ -124,6 +123,7 @@ class Trainer:
             if dataset is not None and not len(dataset):
                 raise UserError(f"the {what} dataset is empty")
         self.config = config
+        self.writer = Curves(None) if config.writer is None else config.writer
         self.device = pick_device(config.device)
         self.model = model.to(self.device)
         processes.copy_from_first(self.model)
@@ -182,8 +182,7 @@ class Trainer:
         self.read_losses()
         if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
             raise UserError(f"a parameter is no number any more after step {self.step}: {CURE_OF_NAN}")
-        if self.config.writer is not None:
-            self.config.writer.flush()  # the curve is to hold what the state has behind it
+        self.writer.flush()  # the curve is to hold what the state has behind it
         return {
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -233,25 +232,23 @@ class Trainer:
             if not math.isfinite(loss):
                 raise UserError(f"the loss is {loss} in step {step + 1}: {CURE_OF_NAN}")
             self.recent_losses.append(loss)
-            if self.config.writer is not None:
-                for name, value in (("loss", loss), ("lr", rate), ("grad_norm", norm)):
-                    self.config.writer.add_scalar(f"train/{name}", value, step)
+            for name, value in (("loss", loss), ("lr", rate), ("grad_norm", norm)):
+                self.writer.add_scalar(f"train/{name}", value, step)
         self.unread.clear()
 
     def log_speed(self, seconds: float, n_examples: int) -> None:
         """Log the examples a second since the last time, these being all seconds and examples so far."""
         (former_seconds, former_examples), self.read_at = self.read_at, (seconds, n_examples)
-        if self.config.writer is not None and seconds > former_seconds > 0:
+        if seconds > former_seconds > 0:
             speed = (n_examples - former_examples) / (seconds - former_seconds)
-            self.config.writer.add_scalar("train/examples_per_s", speed, self.step - 1)
+            self.writer.add_scalar("train/examples_per_s", speed, self.step - 1)
 
     def finish_epoch(self, epoch: int) -> None:
         """Measure the loss on the test set, where there is one, and keep the parameters, where it is said where."""
         test_loss = -math.inf  # without a test set, the latest is the best
         if self.test_dataset is not None:
             test_loss = self.test()
-            if self.config.writer is not None:
-                self.config.writer.add_scalar("test/loss", test_loss, epoch)
+            self.writer.add_scalar("test/loss", test_loss, epoch)
         if self.config.ckpt_path is not None and test_loss <= self.best_test_loss:
             self.best_test_loss = test_loss
             if processes.rank() == 0:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from console import UserError
-from files import in_one_line, read_questions
+from files import are_right, read_questions
 
 # ---------------------------------------------------------------- randomness
 
@@ -79,5 +79,4 @@ def evaluate_places(path: str | Path, predictions: Sequence[str]) -> tuple[float
         return 0.0, 0.0
     if len(places) != len(predictions):
         raise UserError(f"{path} has {len(places)} lines, but there are {len(predictions)} predictions")
-    correct = sum(place == in_one_line(prediction) for place, prediction in zip(places, predictions, strict=True))
-    return float(len(places)), float(correct)
+    return float(len(places)), float(sum(are_right(predictions, places)))

@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 import grade
+import probe
 import pytest
 import sandbox
 import torch
@@ -29,7 +30,7 @@ from console import UserError, run_reporting_errors
 from corpus import PAD_CHAR
 from dataset import CharCorruptionDataset, corrupt
 from files import read_questions
-from handout import PARTS
+from handout import PARTS, variant_of
 from helpers import sharpened
 from make_corpus import write_world
 from model import GPT, GPTConfig, variant_flags
@@ -505,7 +506,7 @@ def real(tmp_path_factory, data):
         (folder / name).write_bytes((data / name).read_bytes())
     for part, (params, *names) in PARTS.items():
         torch.manual_seed(len(part))
-        variant = "vanilla" if part == "nopretrain" else part
+        variant = variant_of(part)
         model = sharpened(GPT(GPTConfig(n_characters, 128, **variant_flags(variant, 48))), std=0.1)
         torch.save(model.state_dict(), folder / params)
         for name, questions in zip(names, ("birth_dev.tsv", "birth_test_inputs.tsv"), strict=True):
@@ -613,6 +614,18 @@ def test_parameters_from_a_gpu_or_with_a_pickle_in_them(real, data, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_what_the_probe_has_found_when_it_is_ended_is_not_lost(tmp_path, monkeypatch):
+    def describe(path):
+        return {"variant": "vanilla"} if path == "a.params" else sys.exit("too little memory, say")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(probe, "describe_params", describe)
+    monkeypatch.setattr(sys, "argv", ["probe.py", "params", "a.params", "b.params"])
+    with pytest.raises(SystemExit):
+        probe.main()
+    assert json.loads(Path("result.json").read_text(encoding="utf-8")) == {"a.params": {"value": {"variant": "vanilla"}}}
+
+
 # ---------------------------------------------------------------- the checks against a second reading
 
 
@@ -668,7 +681,7 @@ def test_the_equations_are_those_of_the_projects_layers(name):
     import attention
 
     task = layer_tasks()[name]
-    layer = getattr(attention, task.layer)(GPTConfig(**{k: v for k, v in task.config.items() if k != "bottleneck_dim"})).eval()
+    layer = getattr(attention, task.layer)(GPTConfig(**task.config)).eval()
     layer.load_state_dict({key: torch.tensor(value) for key, value in task.weights.items()}, strict=False)
     with torch.no_grad():
         output = layer(*(torch.tensor([x]) for x in task.inputs))[0].tolist()

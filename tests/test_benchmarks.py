@@ -232,6 +232,7 @@ def test_knowledge_says_before_it_begins_that_a_later_change_cant_be(world, tmp_
     monkeypatch.setattr(knowledge, "run", None)
     with pytest.raises(UserError, match="a recipe has no 'epochs'"):
         knowledge.main()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_knowledge_runs_nothing_twice(world, tmp_path, monkeypatch, capsys):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from console import UserError
 from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts
 from files import read_pairs
+from helpers import cuts_of
 
 PAD, MASK = "□", "⁇"
 TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_categories=["Cs"]), max_size=150)
@@ -115,9 +116,8 @@ def test_the_largest_of_several_lengths_leaves_every_length_a_chance():
 
 def test_no_salient_cut_leaves_half_a_name():
     corpus = CharCorruptionDataset("Ann Lee. he is of Ulmbach", 24, salient_share=0.4)  # 21 characters are shown, up to "Ulm"
-    cuts = corpus.cuts(torch.zeros(1000, dtype=torch.long), torch.Generator().manual_seed(0))
-    strings = [corrupt(corpus.data[0], *cut) for cut in zip(*(column.tolist() for column in cuts[1:4]), strict=True)]
-    assert strings.count("Ann Lee. ⁇Ulm⁇he is of ") < 20  # by chance
+    cuts = cuts_of(corpus, torch.zeros(1000, dtype=torch.long), torch.Generator().manual_seed(0))
+    assert [corrupt(*cut) for cut in cuts].count("Ann Lee. ⁇Ulm⁇he is of ") < 20  # by chance
 
 
 def test_so_many_cuts_are_salient_and_a_quarter_is_masked_all_the_same():

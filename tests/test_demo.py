@@ -13,7 +13,7 @@ import demo
 from checkpoint import save_params
 from dataset import CharCorruptionDataset
 from files import read_questions
-from handout import DEV, PARTS, TEXT
+from handout import DEV, PARTS, TEXT, variant_of
 from helpers import sharpened
 from model import GPT, GPTConfig, variant_flags
 
@@ -65,7 +65,7 @@ def test_it_ends_with_a_table_and_a_page(replace_commands, tmp_path, capsys):
         said = {"nopretrain": ["Atlantis"] * len(places), "vanilla": places, "perceiver": [*places[:3], *["Rome?"] * (len(places) - 3)]}
         for part, predictions in said.items():
             torch.manual_seed(0)
-            flags = variant_flags("vanilla" if part == "nopretrain" else part, 48)
+            flags = variant_flags(variant_of(part), 48)
             model = GPT(GPTConfig(corpus.vocab_size, 96, n_layer=3, n_embd=32, n_head=1, **flags))
             params, outputs, _ = PARTS[part]
             save_params(sharpened(model, std=0.5), folder / params)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from console import UserError
-from files import clear_leftovers, read_card, read_questions, read_text, write_card, written_whole
+from files import are_right, card_path, clear_leftovers, read_card, read_questions, read_text, write_card, written_whole
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -85,3 +85,13 @@ def test_a_card_may_name_paths_that_are_no_text(tmp_path):
     (tmp_path / "x").touch()
     write_card(tmp_path / "x", {"corpus": "caf\udce9/Zoë.txt"})  # as Python reads a name that is not UTF-8
     assert read_card(tmp_path / "x")["corpus"] == "caf\udce9/Zoë.txt"
+
+
+def test_a_card_that_no_reader_gets_to_the_end_of_is_as_good_as_none(tmp_path):
+    (tmp_path / "x").touch()
+    card_path(tmp_path / "x").write_text("[" * 10**5, encoding="utf-8")
+    assert read_card(tmp_path / "x") == {}
+
+
+def test_an_answer_counts_as_a_file_of_predictions_has_it():
+    assert are_right(["Ulm", "New\nYork", "Ulm ", ""], ["Ulm", "New York", "Ulm", "Ulm"]) == [True, True, False, False]

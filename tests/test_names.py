@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset import CharCorruptionDataset, corrupt, mix
+from helpers import cuts_of
 from names import proper_names
 
 WORDS = st.text(st.characters(exclude_characters="⁇\n", exclude_categories=["Cs"]), max_size=50)
@@ -66,9 +67,8 @@ def test_of_proper_names_the_one_that_stands_where_answers_do_is_kept():
     assert {document: [name.text for name in corpus.names.of(document)] for document in kept} == {
         document: [name] for document, name in kept.items()
     }
-    cuts = corpus.cuts(torch.zeros(4000, dtype=torch.long), torch.Generator().manual_seed(0))
-    strings = [corrupt(read[0], *cut) for cut in zip(*(column.tolist() for column in cuts[1:4]), strict=True)]
-    shares = collections.Counter(strings)
+    cuts = cuts_of(corpus, torch.zeros(4000, dtype=torch.long), torch.Generator().manual_seed(0))
+    shares = collections.Counter(corrupt(*cut) for cut in cuts)
     assert shares.pop("Al Ax. ⁇Ulm⁇born in ") / 4000 == pytest.approx(0.4, abs=0.04)
     assert max(shares.values()) < 100  # no other is made on purpose
 

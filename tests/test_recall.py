@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+from argparse import Namespace
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,11 +17,13 @@ from torch.nn import functional as F
 
 from calibration import auroc, calibration_error, fit_threshold, reliability, risk_coverage
 from console import UserError
+from curves import Curves
 from dataset import CharCorruptionDataset
 from decoding import likeliest_answers
-from evaluation import verdict
+from evaluation import Watcher, verdict
 from helpers import execute, sharp_model
 from inventions import among_most_taught, language, most_frequent, what_they_follow
+from model import GPT, GPTConfig
 from page import make_page, write_page
 from recall import Record, lines_about, look_up, make_records, offset_in, person_of, reach_of, read_records, score_answers, write_records
 from recipes import VARIANTS
@@ -348,6 +351,16 @@ def test_ask_and_details_from_the_command_line(folder, variant):
     assert code == 0 and "There is no table to tell by" in out and "No table" not in out
     code, _, errors = execute(asking)
     assert code == 2 and errors == "run.py: error: ask needs a question, in quotes\n"
+
+
+def test_an_answer_of_two_lines_counts_in_training_as_a_file_of_predictions_has_it(tmp_path, monkeypatch):
+    (tmp_path / "q.tsv").write_text("Where was Ada born?\tNew York\n", encoding="utf-8")
+    monkeypatch.setattr("evaluation.answer_questions", lambda *_, **__: ["New\nYork"])
+    corpus = CharCorruptionDataset("Ada. Where was Ada born? New York.", 64)
+    model = GPT(GPTConfig(corpus.vocab_size, 64, n_layer=1, n_head=1, n_embd=8))
+    watcher = Watcher(Namespace(eval_corpus_path=tmp_path / "q.tsv", unknown="stop"), model, corpus)
+    watcher.look(Curves(None), epoch=1, n_epochs=1, step=0)
+    assert watcher.results == {"accuracy/q": 1.0}
 
 
 def test_tensorboard_shows_accuracy_samples_and_the_run_among_others(folder):

@@ -26,6 +26,7 @@ from helpers import Evil, sharpened
 from model import GPT, GPTConfig
 from recall import read_records
 from recipes import RECIPES, choose_recipe
+from utils import sample
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["--recipe", "quick", "--max_epochs", "1"]
@@ -109,9 +110,6 @@ def test_tensorboard_gets_loss_rate_and_accuracy(folder, command):
 
 def test_predictions_are_what_one_question_at_a_time_gives(folder, command):
     """The printed rule written out: prompt, 32 greedy characters, the text between the first and the second MASK."""
-    import utils
-    from dataset import encode
-
     corpus = CharCorruptionDataset(Path("wiki.txt").read_text(encoding="utf-8"), 96)
     model = sharpened(untrained(corpus), std=0.3)
     save_params(model, "pre.params")
@@ -122,7 +120,7 @@ def test_predictions_are_what_one_question_at_a_time_gives(folder, command):
     expected, right = [], 0
     rows = [row.split("\t") for row in Path("birth_dev.tsv").read_text(encoding="utf-8").splitlines()]
     for question, place in rows:
-        completed = utils.sample(model.eval(), encode(question + "⁇", corpus.stoi)[None], 32)[0].tolist()
+        completed = sample(model, encode(question + "⁇", corpus.stoi)[None], 32)[0].tolist()
         expected.append("".join(corpus.itos[i] for i in completed).split("⁇")[1])
         right += expected[-1] == place
     assert Path("out").read_text(encoding="utf-8") == "".join(p.replace("\n", " ") + "\n" for p in expected)
@@ -198,6 +196,12 @@ def test_a_recipes_model_is_known_by_its_parameters_alone(tmp_path, recipe):
     save_params(model, tmp_path / "x.params")
     idx = torch.randint(9, (2, 24))
     torch.testing.assert_close(load_model(tmp_path / "x.params").eval()(idx)[0], model(idx)[0])
+
+
+def test_a_perceiver_of_its_two_ends_alone_is_known_by_its_parameters(tmp_path):
+    model = GPT(GPTConfig(9, 24, n_layer=2, n_head=1, n_embd=32, perceiver=True, bottleneck_dim=5))
+    save_params(model, tmp_path / "x.params")
+    assert load_model(tmp_path / "x.params").config == model.config
 
 
 def test_a_recipe_other_than_that_of_the_parameters_is_told_of(folder, command, monkeypatch):

@@ -16,7 +16,7 @@ from console import UserError
 from dataset import CharCorruptionDataset
 from evaluation import answer_questions
 from files import file_sha256, read_questions, write_card
-from handout import PARTS, commands, find_edition
+from handout import PARTS, commands, find_edition, variant_of
 from helpers import sharpened, wait_for
 from model import GPT, GPTConfig, variant_flags
 
@@ -31,7 +31,7 @@ def outputs(tmp_path_factory, world):
     corpus = CharCorruptionDataset.from_file(world / "wiki.txt", 128)
     for part, (params, *names) in PARTS.items():
         torch.manual_seed(len(part))
-        flags = variant_flags("vanilla" if part == "nopretrain" else part, 48)
+        flags = variant_flags(variant_of(part), 48)
         model = sharpened(GPT(GPTConfig(corpus.vocab_size, 128, n_layer=3, n_head=1, n_embd=32, **flags)), std=0.5)
         torch.save(model.state_dict(), folder / params)
         for name, questions in zip(names, ("birth_dev.tsv", "birth_test_inputs.tsv"), strict=True):

@@ -21,20 +21,20 @@ from utils import set_seed
 
 HANDOUT = TrainerConfig(learning_rate=6e-3, lr_decay=True, warmup_tokens=512 * 20, final_tokens=200 * 2938 * 128)
 LINES = [f"Person {i} was born in town {i * i % 17}, and lives there." for i in range(20)]
+CORPUS = CharCorruptionDataset("\n".join(LINES), 48)
 FLAGS = {variant: variant_flags(variant, 8) for variant in VARIANTS}
 
 
-def small_model(corpus, variant="vanilla", **changes):
+def small_model(variant="vanilla", **changes):
     set_seed(0)
     kwargs = {"n_layer": 2, "n_head": 2, "n_embd": 16} | FLAGS[variant] | changes
-    return GPT(GPTConfig(corpus.vocab_size, corpus.block_size, **kwargs))
+    return GPT(GPTConfig(CORPUS.vocab_size, CORPUS.block_size, **kwargs))
 
 
 def trained(seed=0, writer=None, wrap=lambda dataset: dataset, **changes):
     """The parameters after a short run, as a dict, and its trainer."""
-    corpus = CharCorruptionDataset("\n".join(LINES), 48)
     settings = {"max_epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "seed": seed, "writer": writer, "device": "cpu"} | changes
-    trainer = Trainer(small_model(corpus), wrap(corpus), None, TrainerConfig(**settings))
+    trainer = Trainer(small_model(), wrap(CORPUS), None, TrainerConfig(**settings))
     trainer.train()
     return trainer.model.state_dict(), trainer
 
@@ -95,12 +95,11 @@ def test_the_norm_that_is_logged_is_the_gradients_before_it_is_clipped():
         def add_scalar(self, tag, value, step):
             logged.setdefault(tag, {})[step] = value
 
-    corpus = CharCorruptionDataset("\n".join(LINES), 48)
     no_dropout = {"embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0}
-    model, twin = small_model(corpus, **no_dropout), small_model(corpus, **no_dropout)
+    model, twin = small_model(**no_dropout), small_model(**no_dropout)
     config = TrainerConfig(max_epochs=4, batch_size=8, learning_rate=1e-3, grad_norm_clip=1e-3, device="cpu", writer=Writer())
-    trainer = Trainer(model, corpus, None, config)
-    batch = trainer.batches(corpus, 1)[0]
+    trainer = Trainer(model, CORPUS, None, config)
+    batch = trainer.batches(CORPUS, 1)[0]
     sum(twin(part.x, part.y)[1] * part.share for part in batch.parts).backward()
     norm = torch.cat([parameter.grad.flatten() for parameter in twin.parameters()]).norm().item()
     trainer.train()
@@ -110,8 +109,7 @@ def test_the_norm_that_is_logged_is_the_gradients_before_it_is_clipped():
 
 def test_after_each_epoch_somebody_is_told():
     told = []
-    corpus = CharCorruptionDataset("\n".join(LINES), 48)
-    Trainer(small_model(corpus), corpus, None, TrainerConfig(max_epochs=3, batch_size=8, device="cpu")).train(after_epoch=told.append)
+    Trainer(small_model(), CORPUS, None, TrainerConfig(max_epochs=3, batch_size=8, device="cpu")).train(after_epoch=told.append)
     assert told == [1, 2, 3]
 
 
@@ -121,7 +119,7 @@ def test_after_each_epoch_somebody_is_told():
 @pytest.mark.parametrize("variant", FLAGS)
 @pytest.mark.parametrize("muon_lr", [None, 0.02])
 def test_the_optimizers_partition_the_parameters(variant, muon_lr):
-    model = small_model(CharCorruptionDataset("\n".join(LINES), 48), variant)
+    model = small_model(variant)
     optimizers = make_optimizers(model, TrainerConfig(muon_lr=muon_lr, weight_decay=0.1))
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     ids = [id(p) for group in groups for p in group["params"]]
@@ -138,9 +136,8 @@ def test_the_optimizers_partition_the_parameters(variant, muon_lr):
 
 
 def test_each_optimizer_steps_at_its_share_of_its_own_peak():
-    corpus = CharCorruptionDataset("\n".join(LINES), 48)
-    trainer = Trainer(small_model(corpus), corpus, None, TrainerConfig(learning_rate=1e-2, muon_lr=0.02, device="cpu"))
-    trainer.train_step(trainer.batches(corpus, 1)[0], rate=2.5e-3)
+    trainer = Trainer(small_model(), CORPUS, None, TrainerConfig(learning_rate=1e-2, muon_lr=0.02, device="cpu"))
+    trainer.train_step(trainer.batches(CORPUS, 1)[0], rate=2.5e-3)
     rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in trainer.optimizers]
     assert rates == [[2.5e-3, 2.5e-3], [5e-3]]
 
@@ -179,10 +176,9 @@ def test_where_bfloat16_is_slow_muon_computes_in_float32(shape, monkeypatch):
 
 
 def test_a_step_is_adamw_on_the_clipped_gradient():
-    corpus = CharCorruptionDataset("\n".join(LINES), 48)
-    model, twin = (small_model(corpus, embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0) for _ in range(2))
-    trainer = Trainer(model, corpus, None, TrainerConfig(learning_rate=1e-2, grad_norm_clip=0.3, device="cpu"))
-    batch = trainer.batches(corpus, epochs=1)[0]
+    model, twin = (small_model(embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0) for _ in range(2))
+    trainer = Trainer(model, CORPUS, None, TrainerConfig(learning_rate=1e-2, grad_norm_clip=0.3, device="cpu"))
+    batch = trainer.batches(CORPUS, epochs=1)[0]
     ((x, y, *_),) = batch.parts
     for _ in range(2):
         trainer.train_step(batch, rate=1e-2)
@@ -225,22 +221,20 @@ def test_other_models_and_datasets_are_trained_whole():
 
 
 def test_frozen_blocks_leave_muon_nothing_to_do():
-    corpus = CharCorruptionDataset("\n".join(LINES), 48)
-    model = small_model(corpus)
+    model = small_model()
     model.blocks.requires_grad_(False)
     before = copy.deepcopy(model.state_dict())
-    Trainer(model, corpus, None, TrainerConfig(max_epochs=1, muon_lr=0.02, device="cpu")).train()
+    Trainer(model, CORPUS, None, TrainerConfig(max_epochs=1, muon_lr=0.02, device="cpu")).train()
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"tok_emb.weight", "pos_emb", "ln_f.weight", "ln_f.bias", "head.weight"}
 
 
 @pytest.mark.parametrize("empty", [0, 1])
 def test_an_empty_dataset_is_named(empty):
-    corpus = CharCorruptionDataset("\n".join(LINES), 48)
-    sets = [corpus, corpus]
-    sets[empty] = Subset(corpus, [])
+    sets = [CORPUS, CORPUS]
+    sets[empty] = Subset(CORPUS, [])
     with pytest.raises(UserError, match=f"the {('training', 'test')[empty]} dataset is empty"):
-        Trainer(small_model(corpus), *sets, TrainerConfig(device="cpu"))
+        Trainer(small_model(), *sets, TrainerConfig(device="cpu"))
 
 
 # ---------------------------------------------------------------- whole runs
@@ -257,11 +251,10 @@ def test_one_seed_gives_one_result_whatever_the_workers(wrap):
 
 
 def test_dropout_too_is_drawn_from_the_seed_alone():
-    corpus = CharCorruptionDataset("\n".join(LINES), 48)
-    one_question = NameDataset(corpus, "Person 3\ttown 9")  # nothing else is left to chance
+    one_question = NameDataset(CORPUS, "Person 3\ttown 9")  # nothing else is left to chance
 
     def run(seed, elsewhere):
-        model = small_model(corpus, embd_pdrop=0.5)
+        model = small_model(embd_pdrop=0.5)
         torch.manual_seed(elsewhere)
         Trainer(model, one_question, None, TrainerConfig(max_epochs=3, seed=seed)).train()
         return model.head.weight
@@ -285,12 +278,11 @@ def test_training_lowers_the_loss_and_logs_every_step():
 
 
 def test_the_best_parameters_on_the_test_set_are_kept(tmp_path):
-    corpus = CharCorruptionDataset("\n".join(LINES), 48)
-    asked = NameDataset(corpus, "\n".join(f"Person {i}\ttown {i}" for i in range(8)))
+    asked = NameDataset(CORPUS, "\n".join(f"Person {i}\ttown {i}" for i in range(8)))
     path = tmp_path / "best.params"
-    trainer = Trainer(small_model(corpus), corpus, asked, TrainerConfig(max_epochs=2, batch_size=8, ckpt_path=path, device="cpu"))
+    trainer = Trainer(small_model(), CORPUS, asked, TrainerConfig(max_epochs=2, batch_size=8, ckpt_path=path, device="cpu"))
     trainer.train()
-    best = small_model(corpus).eval()
+    best = small_model().eval()
     best.load_state_dict(torch.load(path, weights_only=True))
     x, y = map(torch.stack, zip(*asked, strict=True))
     assert trainer.best_test_loss == pytest.approx(best(x, y)[1].item(), rel=1e-5)
@@ -300,10 +292,9 @@ def test_the_best_parameters_on_the_test_set_are_kept(tmp_path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("wrap", [lambda corpus: corpus, OneByOne])
+@pytest.mark.parametrize("wrap", [lambda dataset: dataset, OneByOne])
 def test_packed_batches_have_the_test_loss_of_others(wrap):
-    corpus = CharCorruptionDataset("\n".join(LINES), 48)
-    trainer = Trainer(small_model(corpus), corpus, wrap(corpus), TrainerConfig(batch_size=8, device="cpu"))
+    trainer = Trainer(small_model(), CORPUS, wrap(CORPUS), TrainerConfig(batch_size=8, device="cpu"))
     expected = trainer.test()
     trainer.gradients.shapes = PackedCopy.shapes
     assert trainer.test() == pytest.approx(expected, rel=1e-5)
@@ -321,15 +312,14 @@ def test_devices():
 @pytest.mark.parametrize(("muon_lr", "tolerance"), [(None, 1e-3), (0.01, 0.1)])  # Muon makes much of a last bit
 def test_on_a_gpu_recorded_steps_are_those_of_the_kernels_one_by_one(muon_lr, tolerance, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)  # else, two roundings would be compared
-    corpus = CharCorruptionDataset("\n".join(LINES), 48)
     settings = {"max_epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "lr_decay": True, "warmup_tokens": 500, "final_tokens": 4000}
     models = []
     for plain in (False, True):
-        model = small_model(corpus, embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0)
-        trainer = Trainer(model, corpus, None, TrainerConfig(**settings, muon_lr=muon_lr, device="cuda", plain=plain))
+        model = small_model(embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0)
+        trainer = Trainer(model, CORPUS, None, TrainerConfig(**settings, muon_lr=muon_lr, device="cuda", plain=plain))
         trainer.train()
         assert plain or (trainer.update.recording and trainer.gradients.recordings)
         models.append(model)
-    start = small_model(corpus, embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0)
+    start = small_model(embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0)
     for a, b, before in zip(*(model.parameters() for model in models), start.cuda().parameters(), strict=True):
         assert (a - b).norm() <= tolerance * (b - before).norm() + 1e-3  # the keys' bias moves by rounding alone

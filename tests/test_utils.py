@@ -24,7 +24,7 @@ def test_top_k_keeps_the_k_largest():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_sample_takes_the_likeliest_and_slides_its_window(variant):
-    model = sharp_model(variant).eval()
+    model = sharp_model(variant)
     x = torch.tensor([[2, 3, 4]])
     continued = utils.sample(model, x, steps=30)
     assert continued.shape == (1, 33) and torch.equal(continued[:, :3], x)
@@ -35,7 +35,7 @@ def test_sample_takes_the_likeliest_and_slides_its_window(variant):
 
 
 def test_sampling_follows_the_model_s_distribution():
-    model = sharp_model("vanilla").eval()
+    model = sharp_model("vanilla")
     torch.manual_seed(0)
     x = torch.tensor([[2, 3, 4]]).expand(4000, 3)
     drawn = utils.sample(model, x, steps=1, temperature=2.0, sample=True, top_k=3)[:, -1]
