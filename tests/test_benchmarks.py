@@ -232,6 +232,13 @@ def test_knowledge_says_before_it_begins_that_a_later_change_cant_be(world, tmp_
     monkeypatch.setattr(knowledge, "run", None)
     with pytest.raises(UserError, match="a recipe has no 'epochs'"):
         knowledge.main()
+
+
+def test_knowledge_leaves_nothing_of_what_cant_be_run(world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["knowledge.py", "--data", str(world), "--held_out", "1000"])
+    with pytest.raises(UserError, match="leaves nobody of 41 people to train on"):
+        knowledge.main()
     assert list(tmp_path.iterdir()) == []
 
 
