@@ -26,7 +26,7 @@ from rubric import RUBRIC, Outcome, Report
 from sandbox import Ended, Sandbox
 
 from console import Parser, UserError, run_reporting_errors
-from files import read_questions, read_text, split_rows, written_whole
+from files import are_right, read_questions, read_text, split_rows, written_whole
 from handout import ASKED_FOR, DEV, EDITION_VARIANTS, PARTS, ROUNDING, TEST, TEXT, variant_of
 
 MINUTES = 8.5  # for all of it; Gradescope gives ten
@@ -193,7 +193,7 @@ class Grader:
             predictions[split] = split_rows((self.folder / name).read_text(encoding="utf-8", errors="replace"))
             if len(predictions[split]) != len(self.questions[split]):
                 return {}, f"{name} has {len(predictions[split])} lines, there are {len(self.questions[split])} questions."
-        hits = {split: [p == g for p, g in zip(predictions[split], places, strict=True)] for split, places in self.places.items() if places}
+        hits = {split: are_right(predictions[split], places) for split, places in self.places.items() if places}
         # of dev, half of them among those that are right, where a forger's would be; of test, by chance: whom the
         # code is asked about must not tell it which are right
         chosen = {"dev": choose(ASKED_AGAIN["dev"], hits["dev"]), "test": choose(ASKED_AGAIN["test"], [False] * len(predictions["test"]))}

@@ -99,7 +99,7 @@ class Report:
         return sum(outcome.score or 0.0 for outcome in self.outcomes.values())
 
     def table(self) -> str:
-        """The same as `as_json`, as text."""
+        """The outcomes and their sum, as text."""
         lines = []
         for key, item in RUBRIC.items():
             outcome = self.outcomes[key]

@@ -142,9 +142,9 @@ class SynthesizerAttention(Attention):
         nn.init.uniform_(self.w2, -0.001, 0.001)
 
     def scores(self, x: Tensor, n_keys: int) -> Tensor:
-        """What the positions x (B, T, C) give to the first n_keys positions, up to block_size - 1: (B, H, T, n_keys)"""
+        """What the positions x (B, T, C) give to the first n_keys, at most block_size - 1: (B, H, T, n_keys)"""
         hidden = self.split_heads(self.w1(x)).relu()  # (B, H, T, D)
-        return hidden @ self.w2[:, :n_keys] + self.b2[:n_keys]
+        return hidden @ self.w2[:, :n_keys] + self.b2[:n_keys]  # (B, H, T, n_keys)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C), for T up to block_size - 1"""

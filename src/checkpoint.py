@@ -67,7 +67,7 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     known = whole and found["variant"] in VARIANTS and all(sizes)
     if not known or found["block size"] > LONGEST_BLOCK or found["width"] % n_head:
         raise UserError(f"{path} holds no model of this project's kind")
-    n_characters, block_size, _, width = sizes
+    n_characters, block_size, n_layer, width = sizes
     flags = variant_flags(found["variant"], found["bottleneck_dim"])
     model = GPT(GPTConfig(n_characters, block_size, n_layer=n_layer, n_head=n_head, n_embd=width, **flags))
     check_vocabulary(path, card, vocabulary)

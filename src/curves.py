@@ -16,7 +16,7 @@ class Curves:
 
     def __init__(self, folder: Path | None, first_step: int | None = None) -> None:
         """Without a folder, nothing is written. Points from `first_step` on that are there already are hidden."""
-        self.folder = folder  # None, too, from the first failure on
+        self.folder = folder  # None from the first failure on, too
         self.attempt(lambda: self.open(first_step))
 
     def open(self, first_step: int | None) -> None:
@@ -51,8 +51,8 @@ class Curves:
         try:
             write()
         except Exception as error:
-            print(f"warning: can't write {self.folder} ({error}): going on without TensorBoard", file=sys.stderr)
-            self.folder = None
+            folder, self.folder = self.folder, None
+            print(f"warning: can't write {folder} ({error}): going on without TensorBoard", file=sys.stderr)
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ from console import UserError
 from corpus import MASK
 from dataset import CharCorruptionDataset, decode, encode, prompts_of
 from decoding import ANSWER_LENGTH, AT_A_TIME, likeliest_answers
-from files import in_one_line, read_text, split_rows, written_whole
+from files import are_right, read_text, split_rows, written_whole
 from model import GPT
 
 RUNNERS_UP = 4
@@ -66,6 +66,7 @@ def make_records(
     """The records of predictions, which the model gave to questions; places are the right ones, where they are known."""
     scores = score_predictions(model, corpus, questions, predictions, RUNNERS_UP)
     mentions = look_up(questions, places, corpus.data, corpus.longest)
+    right = [None] * len(questions) if places is None else are_right(predictions, places)
     records = []
     for number, (log_probability, entropy, others) in enumerate(scores):
         place = places[number] if places is not None else None
@@ -81,7 +82,7 @@ def make_records(
             place=place,
             place_offset=mentions[number].offset,
             reach=mentions[number].reach,
-            right=None if place is None else in_one_line(predictions[number]) == place,
+            right=right[number],
         )
         records.append(record)
     return records

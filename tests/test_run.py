@@ -285,6 +285,7 @@ def test_what_decides_a_result_is_of_a_runs_identity_and_how_it_is_computed_is_n
         return stages.identity(args, recipe, stages.read_corpus("wiki.txt", args.variant, recipe))
 
     same = identity()
+    assert same["betas"] == [0.9, 0.95]  # as in checkpoints of earlier versions
     others = "--recipe laptop", "--max_epochs 3", "--batch_size 3", "--finetune_lr 1", "--dropout 0", "--seed 1", "--tb_expt_name x"
     assert all(identity(flag) != same for flag in (*others, "--bottleneck_dim 9"))
     assert all(identity(flag) == same for flag in ("--device cpu", "--plain", "--checkpoint_minutes 1", "--deterministic"))
