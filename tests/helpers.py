@@ -1,17 +1,20 @@
 """What several tests use."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import torch
 from torch.utils.data import ConcatDataset, Dataset, default_collate
 
+import run
 from batches import Batches, CutBatches, Part, Shapes
+from console import run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset, corrupt, encode
 from model import GPT, GPTConfig, variant_flags
 from recipes import VARIANTS
@@ -93,7 +96,7 @@ def cuts_of(corpus, indices, generator):
     return zip([corpus.data[index] for index in indices.tolist()], *columns, strict=True)
 
 
-# ---------------------------------------------------------------- run.py as a process
+# ---------------------------------------------------------------- run.py
 
 RUN = Path(__file__).parents[1] / "src" / "run.py"
 PRETRAIN = "pretrain vanilla wiki.txt --recipe quick --max_epochs 2 --device cpu --finetune_corpus_path birth_places_train.tsv"
@@ -122,6 +125,18 @@ def execute(line, torchrun=None, program=RUN, **kwargs):
     with start(line, torchrun, program, **kwargs) as process:
         out, errors = process.communicate(timeout=300)
     return process.returncode, out, errors
+
+
+def run_here(line, *more, main=run.main):
+    """The same in this process; or another command's `main`, with these arguments."""
+    typed, out, errors = sys.argv, io.StringIO(), io.StringIO()
+    sys.argv = [str(RUN), *(line.split() if isinstance(line, str) else line), *more]
+    try:
+        with redirect_stdout(out), redirect_stderr(errors):
+            code = run_reporting_errors(main)
+    finally:
+        sys.argv = typed
+    return code, out.getvalue(), errors.getvalue()
 
 
 def wait_for(path):

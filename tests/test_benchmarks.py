@@ -17,6 +17,7 @@ import report
 import train_speed
 from console import UserError
 from dataset import CharCorruptionDataset, encode
+from files import read_pairs
 from model import GPT, GPTConfig, variant_flags
 from plain import PlainTrainer, make_plain
 from recipes import RECIPES, VARIANTS
@@ -145,7 +146,7 @@ def test_knowledge_counts_what_is_right_by_kind():
 
 
 def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsys):
-    line = ["--recipe", "quick", "--data", str(world), "--held_out", "7", "--seeds", "0", "1", "--results", str(tmp_path / "kept.jsonl")]
+    line = ["--recipe", "quick", "--data", str(world), "--held_out", "7", "--results", str(tmp_path / "kept.jsonl")]
     changes = ["--change", "", "--change", "pretrain_epochs=2,muon_lr=None", "--mixed", "100", "0"]
     few = dataclasses.replace(RECIPES["quick"], pretrain_epochs=1)
     monkeypatch.setitem(RECIPES, "quick", few)
@@ -155,8 +156,8 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
     kept = (tmp_path / "kept.jsonl").read_text(encoding="utf-8")
     results = [json.loads(row) for row in kept.splitlines()]
     changed = [(r["key"]["recipe"]["pretrain_epochs"], r["key"]["recipe"]["muon_lr"]) for r in results]
-    assert changed == [(1, 0.02)] * 4 + [(2, None)] * 4
-    assert [(r["key"]["mixed"], r["key"]["seed"]) for r in results] == [(100, 0), (100, 1), (0, 0), (0, 1)] * 2
+    assert changed == [(1, 0.02)] * 2 + [(2, None)] * 2
+    assert [(r["key"]["mixed"], r["key"]["seed"]) for r in results] == [(100, 0), (0, 0)] * 2
     for r in results:
         assert sum(asked for _, asked in r["by reach"].values()) == r["asked"] == 7
         assert sum(asked for _, asked in r["by times taught"].values()) == 7
@@ -176,7 +177,7 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
     (tmp_path / "kept.jsonl").write_text(others, encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["knowledge.py", *line])
     knowledge.main()  # all is
-    assert (tmp_path / "kept.jsonl").read_text(encoding="utf-8").removeprefix(others).count("\n") == 2
+    assert (tmp_path / "kept.jsonl").read_text(encoding="utf-8").removeprefix(others).count("\n") == 1
 
 
 def test_knowledge_goes_on_where_it_was_stopped(world, tmp_path, monkeypatch, capsys):
@@ -249,11 +250,24 @@ def test_knowledge_runs_nothing_twice(world, tmp_path, monkeypatch, capsys):
     result |= {"curve": [], "read on": [0, 0], "by reach": {}}
     monkeypatch.setattr(knowledge, "run", lambda *what: ran.append(what) or what[-1].mkdir() or result)
     monkeypatch.chdir(tmp_path)
-    line = ["--recipe", "quick", "--data", str(world), "--held_out", "7", "--seeds", "1", "1"]
+    line = ["--recipe", "quick", "--data", str(world), "--held_out", "7", "--seeds", "1", "2", "1"]
     monkeypatch.setattr(sys, "argv", ["knowledge.py", *line, "--change", "", "--change", "length_draws=4"])
     knowledge.main()
-    assert len(ran) == len((tmp_path / "knowledge.jsonl").read_text(encoding="utf-8").splitlines()) == 1
-    assert "seeds [1]\n" in capsys.readouterr().out
+    kept = (tmp_path / "knowledge.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [seed for _, _, seed, *_ in ran] == [json.loads(row)["key"]["seed"] for row in kept] == [1, 2]
+    assert "seeds [1, 2]\n" in capsys.readouterr().out
+
+
+def test_knowledge_trains_on_all_for_dev_and_asks_that(world, tmp_path, monkeypatch, capsys):
+    read, asked, point = [], [], {"epoch": 1, "loss": 0.0, "right": 0.0, "nats": 0.0}
+    monkeypatch.setattr(knowledge, "train_watched", lambda model, dataset, *_: read.append(len(dataset)) or ([point], 0.0))
+    monkeypatch.setattr(knowledge, "examine", lambda model, corpus, pairs: asked.append(pairs) or ([False] * len(pairs), 0.0))
+    line = ["--recipe", "quick", "--data", str(world), "--dev", "--results", str(tmp_path / "r.jsonl")]
+    monkeypatch.setattr(sys, "argv", ["knowledge.py", *line])
+    knowledge.main()
+    n = len(read_pairs(world / "birth_places_train.tsv"))
+    assert read == [61 + n, n]  # the text's lines, the empty one at its end, and the questions; then these alone
+    assert asked == [read_pairs(world / "birth_dev.tsv")] and "(dev)" in capsys.readouterr().out
 
 
 def test_knowledge_draws_the_mean_of_seeds_by_epoch(monkeypatch, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import PRETRAIN, RUN, curve, execute, start, wait_for
+from helpers import PRETRAIN, RUN, curve, execute, run_here, start, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits as Unix has them")
 
@@ -107,7 +107,7 @@ def test_a_second_sigterm_does_not_keep_it_from_saving(folder):
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_its_last_checkpoint_stays(folder):
-    code, _, errors = execute(f"{PRETRAIN} --pretrain_lr 1e30 --writing_params_path a.params --checkpoint_minutes 0")
+    code, _, errors = run_here(f"{PRETRAIN} --pretrain_lr 1e30 --writing_params_path a.params --checkpoint_minutes 0")
     assert code == 2 and "Traceback" not in errors
     assert re.search(r"run.py: error: the loss is (nan|inf) in step [1-9]\d*: try a lower learning rate", errors)
     assert Path("a.params.checkpoint").exists() and not Path("a.params").exists()
@@ -115,12 +115,12 @@ def test_a_loss_that_is_no_number_ends_the_run_and_its_last_checkpoint_stays(fol
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_gives_the_same_result(folder):
     line = f"{PRETRAIN} --checkpoint_minutes 0 --writing_params_path a.params"
-    assert execute(line)[0] == 0
+    assert run_here(line)[0] == 0
     expected, checkpoint = Path("a.params").read_bytes(), Path("a.params.checkpoint")
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 1
     checkpoint.write_bytes(content)
-    code, out, errors = execute(f"{line} --resume")
+    code, out, errors = run_here(f"{line} --resume")
     assert code == 0 and "warning: a.params.checkpoint is damaged, and not used" in errors
     assert "Going on after step 13." in out and Path("a.params").read_bytes() == expected
 
@@ -150,18 +150,18 @@ def test_on_a_full_disk_training_goes_on_and_says_so(folder):
 
 def test_what_stands_in_a_checkpoints_place_does_not_cost_the_run(folder):
     Path("a.params.checkpoint").mkdir()
-    code, _, errors = execute(f"{PRETRAIN} --writing_params_path a.params")
+    code, _, errors = run_here(f"{PRETRAIN} --writing_params_path a.params")
     assert code == 0 and "warning: can't read a.params.checkpoint: Is a directory" in errors
     assert {path.name for path in folder.glob("*a.params*")} == {"a.params", "a.params.json", "a.params.checkpoint"}
 
 
 def test_a_run_that_has_ended_is_not_written_anew_when_it_is_resumed(folder):
     line = f"{PRETRAIN} --checkpoint_minutes 0 --writing_params_path a.params"
-    assert execute(line)[0] == 0
+    assert run_here(line)[0] == 0
     kept = [Path(f"a.params{ending}") for ending in (".checkpoint", ".checkpoint.previous")] + list(Path("expt").glob("*/*/a/*"))
     assert len(kept) == 3  # the last is its line in TensorBoard's table of runs
     before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in kept]
-    code, out, _ = execute(f"{line} --resume")
+    code, out, _ = run_here(f"{line} --resume")
     assert code == 0 and "Parameters written to a.params" in out
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in kept] == before
     assert len(list(Path("expt").glob("*/*/a/*"))) == 1
@@ -196,7 +196,7 @@ def test_without_anybody_who_reads_its_output_a_run_goes_on(folder):
 
 def test_without_a_tensorboard_folder_a_run_goes_on(folder):
     Path("expt").write_text("no folder", encoding="utf-8")
-    code, _, errors = execute(f"{PRETRAIN} --max_epochs 1 --writing_params_path a.params")
+    code, _, errors = run_here(f"{PRETRAIN} --max_epochs 1 --writing_params_path a.params")
     assert code == 0 and Path("a.params").exists()
     assert errors.count("going on without TensorBoard") == 1 and "Traceback" not in errors
 

@@ -1,17 +1,13 @@
 """Whatever a file holds, a command does its work or says in one line what is wrong with which file, and writes nothing."""
 
-import contextlib
-import io
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import run
-from console import run_reporting_errors
+from helpers import run_here
 
 PRETRAIN = "pretrain vanilla {} --recipe quick --max_epochs 1 --batch_size 64 --writing_params_path out"
 FINETUNE = "finetune vanilla wiki.txt --recipe quick --max_epochs 1 --writing_params_path out --finetune_corpus_path {}"
@@ -28,17 +24,6 @@ texts = tables | st.lists(rows | pieces | st.text(max_size=30), max_size=12).map
 contents = texts.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=200)
 
 
-def execute(line):
-    """Exit code and stderr of run.py, in this process."""
-    arguments, errors = sys.argv, io.StringIO()
-    sys.argv = ["src/run.py", *line.split()]
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
-            return run_reporting_errors(run.main), errors.getvalue()
-    finally:
-        sys.argv = arguments
-
-
 @pytest.fixture(scope="module")
 def folder(world, tmp_path_factory):
     """A working directory with a small corpus, its tables, and parameters trained on it."""
@@ -47,7 +32,7 @@ def folder(world, tmp_path_factory):
     (folder / "wiki.txt").write_text("\n".join(lines), encoding="utf-8")
     before = Path.cwd()
     os.chdir(folder)
-    assert execute(PRETRAIN.format("wiki.txt").replace(" out", " pre.params"))[0] == 0
+    assert run_here(PRETRAIN.format("wiki.txt").replace(" out", " pre.params"))[0] == 0
     yield folder
     os.chdir(before)
 
@@ -56,7 +41,7 @@ def check(line, content, name="bad"):
     """One line that names the file and exit code 2, and nothing written; or success. Which of them."""
     Path(name).write_bytes(content)
     before = {path.name for path in Path().iterdir()} | {"expt"}
-    code, errors = execute(line.format(name))
+    code, _, errors = run_here(line.format(name))
     left = {path.name for path in Path().iterdir()} - before
     for path in left:
         Path(path).unlink()

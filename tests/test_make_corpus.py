@@ -139,6 +139,16 @@ def test_names_stay_apart_however_many_people():
     assert len(set(names)) == len(names)
 
 
+def test_the_command_line_makes_the_world_that_it_asks_for(tmp_path, monkeypatch):
+    for name in ("typed", "called"):
+        (tmp_path / name).mkdir()
+    flags = ["--people", "40", "--seed", "7", "--absent", "0.5", "--out", str(tmp_path / "typed")]
+    monkeypatch.setattr(sys, "argv", ["make_corpus.py", *flags])
+    make_corpus.main()
+    write_world(40, seed=7, out=tmp_path / "called", absent=0.5)
+    assert all((tmp_path / "typed" / name).read_bytes() == (tmp_path / "called" / name).read_bytes() for name in NAMES)
+
+
 def test_the_command_line(tmp_path, monkeypatch):
     answers = tmp_path / "gold.tsv"
     line = ["make_corpus.py", "--people", "40", "--out", str(tmp_path), "--answers", str(answers)]

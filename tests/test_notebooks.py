@@ -1,6 +1,7 @@
 """The notebooks, run from top to bottom with less work than they ask for; their own assertions count."""
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -62,6 +63,12 @@ def test_colab_runs_every_command_and_makes_the_zip(tmp_path, world):
     shutil.copytree(world, tmp_path, dirs_exist_ok=True)
     said, _ = run("colab.ipynb", tmp_path, FOLDER=str(tmp_path), VARIANT="perceiver", EXTRA=QUICK)
     assert "This is not Colab" in said and "Correct: " in said and (tmp_path / "assignment5.zip").exists()
+
+
+def test_all_training_in_colab_goes_on_where_it_was():
+    cells = nbformat.read(NOTEBOOKS / "colab.ipynb", as_version=4).cells
+    typed = re.findall(r"src/run\.py (?:pretrain|finetune) .*", "\n".join(cell.source for cell in cells if cell.cell_type == "code"))
+    assert len(typed) == 5 and all(" --resume" in line for line in typed)
 
 
 def test_a_failing_command_stops_colab(tmp_path, world):

@@ -90,7 +90,8 @@ def beside(alone, monkeypatch):
 def test_any_number_of_processes_trains_and_answers_as_one(beside, precise, n_processes):
     """Batches of 16, which three processes do not divide."""
     torchrun, name = f"--nproc_per_node {n_processes}", f"by{n_processes}"
-    code, out, errors = execute(f"{PRETRAIN} --writing_params_path {name}.params --tb_expt_name {name}", torchrun, precise)
+    watched = f"{PRETRAIN} --eval_corpus_path birth_dev.tsv --writing_params_path {name}.params --tb_expt_name {name}"
+    code, out, errors = execute(watched, torchrun, precise)
     assert code == 0, errors
     assert out.count("number of parameters") == 1 and out.count("Parameters written") == 1  # the first one speaks
     assert len(list(Path("expt/pretrain").glob(f"{name}_*/events*"))) == 1

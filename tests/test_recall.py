@@ -15,13 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+import page
 from calibration import auroc, calibration_error, fit_threshold, reliability, risk_coverage
 from console import UserError
 from curves import Curves
 from dataset import CharCorruptionDataset
 from decoding import likeliest_answers
 from evaluation import Watcher, verdict
-from helpers import execute, sharp_model
+from files import read_predictions
+from helpers import run_here, sharp_model
 from inventions import among_most_taught, language, most_frequent, what_they_follow
 from model import GPT, GPTConfig
 from page import make_page, write_page
@@ -41,7 +43,8 @@ def probability(model, prompt, said):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_log_probability_and_entropy_are_those_of_one_character_at_a_time(variant):
+def test_log_probability_and_entropy_are_those_of_one_character_at_a_time(variant, monkeypatch):
+    monkeypatch.setattr("recall.AT_A_TIME", 2)  # three questions in two batches
     model = sharp_model(variant)
     prompts, said, end = [[1, 2, 3], [4, 5, 6, 7, 8, 2, 3, 3], [5]], [[4, 4], [3], []], 8
     with torch.no_grad():
@@ -289,6 +292,17 @@ def test_the_page_is_whole_says_what_is_in_the_records_and_asks_for_nothing_else
     assert "no places given" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+def test_a_page_of_several_runs_by_its_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("other").mkdir()
+    paths = ["one.jsonl", "two.jsonl", "other/one.jsonl"]
+    for seed, path in enumerate(paths):
+        write_records(path, some_records(seed=seed))
+    assert run_here(["report.html", *paths], main=page.main) == (0, "report.html: 3 runs, 180 answers\n", "")
+    shown = Path("report.html").read_text(encoding="utf-8")
+    assert all(f"</span> {name}</th>" in shown for name in ("one.jsonl", "two", f"{Path('other/one.jsonl')}"))  # told apart
+
+
 @pytest.mark.skipif(os.environ.get("BROWSER_TESTS") is None, reason="make test-browser")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
@@ -314,42 +328,41 @@ def test_in_a_browser_nothing_overflows_and_the_filter_works(tmp_path, width, sc
 
 @pytest.mark.parametrize("variant", ["vanilla", "perceiver"])
 def test_ask_and_details_from_the_command_line(folder, variant):
-
     params = f"{variant} wiki.txt --recipe quick --bottleneck_dim 40 --device cpu"
-    assert execute(f"finetune {params} --max_epochs 1 --writing_params_path p --finetune_corpus_path birth_places_train.tsv")[0] == 0
+    assert run_here(f"finetune {params} --max_epochs 1 --writing_params_path p --finetune_corpus_path birth_places_train.tsv")[0] == 0
     line = f"evaluate {params} --reading_params_path p --eval_corpus_path birth_dev.tsv --outputs_path o --details_path d.jsonl"
-    code, out, errors = execute(f"{line} --report_path r.html --finetune_corpus_path birth_places_train.tsv")
+    code, out, errors = run_here(f"{line} --report_path r.html --finetune_corpus_path birth_places_train.tsv")
     assert code == 0 and "Correct: " in out, errors
-    records, said = read_records("d.jsonl"), Path("o").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    records, said = read_records("d.jsonl"), read_predictions("o")
     assert [r.prediction.replace("\n", " ") for r in records] == said and all(r.right is not None for r in records)
     assert "What it knows" in Path("r.html").read_text(encoding="utf-8")
     question = Path("birth_dev.tsv").read_text(encoding="utf-8").split("\t")[0]
     asking = f"ask {params} --reading_params_path p".split()
-    code, out, errors = execute([*asking, question])
+    code, out, errors = run_here([*asking, question])
     assert code == 0 and "Probably invented: of its answers to birth_dev.tsv, 0 of " in out, errors
-    assert f"  {records[0].prediction}\n" in out
-    code, out, _ = execute([*asking, "Where was Nobody Atall born?"])
+    assert f"{records[0].confidence:7.1%}  {records[0].prediction}\n" in out
+    code, out, _ = run_here([*asking, "Where was Nobody Atall born?"])
     assert code == 0 and "Invented: the text never names Nobody Atall." in out
-    code, out, errors = execute([*asking, question, "--eval_corpus_path", "none.tsv"])
+    code, out, errors = run_here([*asking, question, "--eval_corpus_path", "none.tsv"])
     assert code == 2 and "can't read none.tsv" in errors and "%" not in out  # before it answers
-    code, out, errors = execute([*asking, question, "--eval_corpus_path", "birth_test_inputs.tsv"])
+    code, out, errors = run_here([*asking, question, "--eval_corpus_path", "birth_test_inputs.tsv"])
     assert code == 2 and "birth_test_inputs.tsv has no places" in errors and "%" not in out
     watching = f"finetune {params} --writing_params_path q --finetune_corpus_path birth_places_train.tsv --eval_corpus_path"
-    code, _, errors = execute(f"{watching} birth_test_inputs.tsv")
+    code, _, errors = run_here(f"{watching} birth_test_inputs.tsv")
     assert code == 2 and "birth_test_inputs.tsv has no places" in errors and not Path("q").exists()  # nothing to watch by
     Path("mine.txt").write_bytes(Path("wiki.txt").read_bytes())  # whose questions birth_dev.tsv need not be
     of_mine = [word.replace("wiki.txt", "mine.txt") for word in asking]
-    code, out, _ = execute([*of_mine, question])
+    code, out, _ = run_here([*of_mine, question])
     assert code == 0 and "There is no table to tell by" in out
-    assert "birth_dev.tsv, 0 of " in execute([*of_mine, question, "--eval_corpus_path", "birth_dev.tsv"])[1]
+    assert "birth_dev.tsv, 0 of " in run_here([*of_mine, question, "--eval_corpus_path", "birth_dev.tsv"])[1]
     Path("birth_dev.tsv").write_text("Where was Ж born?\tLima\n", encoding="utf-8")  # it need not be this text's
-    code, out, _ = execute([*asking, question])
+    code, out, _ = run_here([*asking, question])
     assert code == 0 and "There is no table to tell by" in out
     assert "No table to tell by: birth_dev.tsv, characters that the pretraining corpus lacks: line 1 'Ж'" in out
     Path("birth_dev.tsv").unlink()
-    code, out, _ = execute([*asking, question])
+    code, out, _ = run_here([*asking, question])
     assert code == 0 and "There is no table to tell by" in out and "No table" not in out
-    code, _, errors = execute(asking)
+    code, _, errors = run_here(asking)
     assert code == 2 and errors == "run.py: error: ask needs a question, in quotes\n"
 
 
@@ -372,14 +385,14 @@ def test_tensorboard_shows_accuracy_samples_and_the_run_among_others(folder):
 
     model = "vanilla wiki.txt --recipe quick --device cpu"
     tables = "--finetune_corpus_path birth_places_train.tsv --eval_corpus_path birth_dev.tsv"
-    assert execute(f"finetune {model} --max_epochs 3 {tables} --writing_params_path p")[0] == 0
+    assert run_here(f"finetune {model} --max_epochs 3 {tables} --writing_params_path p")[0] == 0
     finetuning = shown("finetune")
     assert [event.step for event in finetuning.Scalars("accuracy/birth_dev")] == [1, 3, 5]  # steps
     (text, *_) = finetuning.Tensors("samples/text_summary")
     beginning = Path("wiki.txt").read_text(encoding="utf-8")[:30]
     assert text.tensor_proto.string_val[0].decode().split("\n")[2].startswith(f"| {beginning} | ")
     line = f"evaluate {model} --reading_params_path p --eval_corpus_path birth_dev.tsv --outputs_path o.predictions --details_path d"
-    assert execute(line)[0] == 0
+    assert run_here(line)[0] == 0
     evaluation = shown("evaluate")
     assert evaluation.Scalars("accuracy/o")[0].value == 0 and evaluation.Scalars("o, confidence/calibration error")[0].value > 0
     assert "| place | made up | right | taught |" in evaluation.Tensors("o, inventions/text_summary")[0].tensor_proto.string_val[0].decode()

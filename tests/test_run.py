@@ -15,14 +15,16 @@ import pytest
 import torch
 
 import evaluation
+import files
 import processes
+import reproduce
 import run
 import stages
 from checkpoint import load_model, load_params, save_params
 from console import UserError, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset, encode
-from files import card_path, read_card, recipe_of, write_card
-from helpers import Evil, sharpened
+from files import card_path, file_sha256, read_card, recipe_of, write_card
+from helpers import Evil, run_here, sharpened
 from model import GPT, GPTConfig
 from recall import read_records
 from recipes import RECIPES, choose_recipe
@@ -33,16 +35,9 @@ QUICK = ["--recipe", "quick", "--max_epochs", "1"]
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
+def command():
     """Runs src/run.py with a command line; returns (exit code, stdout, stderr)."""
-
-    def execute(line, *more):
-        monkeypatch.setattr(sys, "argv", ["src/run.py", *line.split(), *more])
-        code = run_reporting_errors(run.main)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return execute
+    return run_here
 
 
 def pretrain(command, variant="vanilla", out="pre.params", *more):
@@ -108,8 +103,9 @@ def test_tensorboard_gets_loss_rate_and_accuracy(folder, command):
     assert EventAccumulator(str(events)).Reload().Tags()["scalars"] == ["accuracy/vanilla.dev"]
 
 
-def test_predictions_are_what_one_question_at_a_time_gives(folder, command):
+def test_predictions_are_what_one_question_at_a_time_gives(folder, command, monkeypatch):
     """The printed rule written out: prompt, 32 greedy characters, the text between the first and the second MASK."""
+    monkeypatch.setattr(evaluation, "AT_A_TIME", 4)  # ten questions in three batches
     corpus = CharCorruptionDataset(Path("wiki.txt").read_text(encoding="utf-8"), 96)
     model = sharpened(untrained(corpus), std=0.3)
     save_params(model, "pre.params")
@@ -212,6 +208,20 @@ def test_a_recipe_other_than_that_of_the_parameters_is_told_of(folder, command, 
     write_card("l.params", {"arguments": {"recipe": "laptop"}})
     assert "l.params was trained with --recipe laptop, not handout: give the same" in command(line)[1]
     assert "l.params was trained" not in command(f"{line} --recipe laptop")[1]
+
+
+def test_the_bundled_text_is_announced(folder, command, monkeypatch):
+    monkeypatch.setattr(stages, "train", lambda *_: None)
+    assert "its people are invented" not in command(TRAIN)[1]
+    monkeypatch.setattr(files, "BUNDLED_SHA256", file_sha256("wiki.txt"))
+    assert "wiki.txt is the bundled text, its people are invented" in command(TRAIN)[1]
+
+
+def test_reproduce_goes_on_from_what_a_run_leaves(folder, command):
+    pretrain(command, "vanilla", "vanilla.pretrain.params")
+    reproduce.refuse_others("perceiver", "quick", Path())
+    with pytest.raises(UserError, match="of another recipe than handout"):
+        reproduce.refuse_others("perceiver", "handout", Path())
 
 
 def test_a_small_file_asks_for_no_large_model(tmp_path):
@@ -329,6 +339,7 @@ def test_as_a_process_from_a_shell(folder):
 
     names = shell(ROOT / "src/dataset.py", "namedata")
     assert names.returncode == 0 and len(re.findall(r"^x: Where was .* born\?⁇.+⁇□+$", names.stdout, flags=re.MULTILINE)) == 4
+    assert len(re.findall(r"^y: □+⁇.+⁇□+$", names.stdout, flags=re.MULTILINE)) == 4
     corrupted = shell(ROOT / "src/dataset.py", "charcorruption")
     assert corrupted.returncode == 0 and len(re.findall(r"^x: [^⁇]*⁇[^⁇]*⁇[^⁇□]+□+$", corrupted.stdout, flags=re.MULTILINE)) == 4
     london = shell(ROOT / "london_baseline.py")
@@ -354,7 +365,7 @@ def test_as_a_process_from_a_shell(folder):
 def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, batch_size, rate):
     monkeypatch.setattr(sys, "argv", ["run.py", *line.split(), "--device", "cpu"])
     args = run.parse_arguments()
-    assert args.bottleneck_dim == 32 and args.tb_expt_name == "run" and args.recipe == "handout"
+    assert args.bottleneck_dim == 32 and args.tb_expt_name == "run" and args.recipe == "handout" and args.checkpoint_minutes == 5
     recipe = choose_recipe(args)
     config = stages.trainer_config(args, recipe, n_examples=2000 if "finetune " in line else 2938, n_documents=2938, writer=None)
     assert (config.max_epochs, config.batch_size, config.learning_rate) == (epochs, batch_size, rate)
@@ -370,12 +381,13 @@ def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, b
 
 
 def test_what_laptop_changes_reaches_the_training(monkeypatch, folder):
-    line = "pretrain vanilla wiki.txt --recipe laptop --writing_params_path p --finetune_corpus_path f --plain"
+    line = "pretrain vanilla wiki.txt --recipe laptop --writing_params_path p --finetune_corpus_path f --plain --seed 3"
     monkeypatch.setattr(sys, "argv", ["run.py", *line.split(), "--device", "cpu"])
     args = run.parse_arguments()
     recipe = choose_recipe(args)
     config = stages.trainer_config(args, recipe, n_examples=4938, n_documents=2938, writer=None)
     assert (config.muon_lr, config.cpu_bf16, config.lr_floor, config.plain) == (0.02, True, 0.0, True)
+    assert config.seed == 3
     assert config.final_tokens == 75 * 4938 * 128  # the cosine ends with the run
     corpus = stages.read_corpus("wiki.txt", args.variant, recipe)
     assert (corpus.length_draws, corpus.offset, corpus.salient_share) == (8, 10, 0.4)
@@ -396,14 +408,20 @@ def test_names_are_read_where_questions_have_them(tmp_path, variant, at):
 
 
 @pytest.mark.parametrize(
-    ("flags", "rate"), [("", 6e-4), ("--reading_params_path r", 1e-5), ("--reading_params_path r --finetune_lr 2e-4", 2e-4)]
+    ("flags", "epochs", "rate"),
+    [
+        ("", 75, 6e-4),
+        ("--max_epochs 3 --finetune_lr 2e-4", 3, 2e-4),
+        ("--reading_params_path r", 1, 1e-5),
+        ("--reading_params_path r --max_epochs 10 --finetune_lr 6e-4", 10, 6e-4),  # as README has it for what has seen no questions
+    ],
 )
-def test_what_was_pretrained_with_the_questions_is_finetuned_gently_and_what_was_not_as_the_handouts_do(monkeypatch, flags, rate):
+def test_what_was_pretrained_with_the_questions_is_finetuned_gently_and_what_was_not_as_the_handouts_do(monkeypatch, flags, epochs, rate):
     line = f"finetune vanilla wiki.txt --recipe laptop --writing_params_path p --finetune_corpus_path f {flags}"
     monkeypatch.setattr(sys, "argv", ["run.py", *line.split()])
     args = run.parse_arguments()
     config = stages.trainer_config(args, choose_recipe(args), n_examples=2000, n_documents=2938, writer=None)
-    assert config.learning_rate == rate
+    assert (config.max_epochs, config.learning_rate, config.muon_lr) == (epochs, rate, None)  # Muon would overwrite what is known
 
 
 def test_the_best_recipe_has_the_handouts_model_and_no_more_examples():
@@ -442,7 +460,8 @@ def test_a_checkpoint_that_would_be_lost_is_named(folder, command):
     for line in (TRAIN, f"{TRAIN} --resume"):
         code, out, _ = command(f"{line} --recipe quick --max_epochs 1 --device cpu")
         assert code == 0 and "will be replaced" not in out
-    _, out, _ = command(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu")
+    code, out, _ = command(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu --seed 1")  # it does not go on from the other's
+    assert code == 0 and "Going on" not in out
     assert "p.checkpoint, of an earlier run, will be replaced; with --resume, the same run would go on from it." in out
 
 
@@ -484,6 +503,10 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
             f"{TUNE} strange.tsv --writing_params_path pre.params --reading_params_path pre.params",
             "pre.params: it is no ordinary file, or one of",
         ),
+        (f"{TUNE} strange.tsv --writing_params_path strange.tsv", "can't write strange.tsv: it is no ordinary file, or one of the inputs"),
+        (f"{EVALUATE} pre.params --outputs_path birth_dev.tsv", "can't write birth_dev.tsv: it is no ordinary file, or one of the inputs"),
+        (f"{EVALUATE} pre.params --details_path o", "two outputs have the same path: name another"),
+        (f"{TRAIN} Who? --recipe quick --max_epochs 1", "pretrain takes no 'Who?'"),
         ("pretrain vanilla wiki.txt --writing_params_path /dev/null", "can't write /dev/null"),
         (f"{TRAIN} --device gpu", "device 'gpu' can't be used here"),
         ("pretrain vanilla nowhere.txt --writing_params_path p", "can't read nowhere.txt: No such file"),
@@ -585,9 +608,10 @@ def mistaken_files(world, tmp_path_factory):
     (folder / "long.tsv").write_text(f"Where was {'a' * 134} born?\tLondon\n".replace("aa born", "a born"), encoding="utf-8")
     torch.save([1, 2], folder / "list.params")
     torch.save({"tok_emb.weight": Evil()}, folder / "evil.params")
-    for variant, name in (("vanilla", "pre.params"), ("perceiver", "down.params")):
-        arguments = ["pretrain", variant, "wiki.txt", "--writing_params_path", name, "--bottleneck_dim", "16", *QUICK]
-        subprocess.run([sys.executable, ROOT / "src/run.py", *arguments], cwd=folder, check=True, capture_output=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        pretrain(run_here, "vanilla", "pre.params")
+        pretrain(run_here, "perceiver", "down.params", "--bottleneck_dim", "16")
     (folder / "half.params").write_bytes((folder / "pre.params").read_bytes()[:5000])
     content = bytearray((folder / "pre.params").read_bytes())
     content[len(content) // 2] ^= 1  # of a weight's last bits
@@ -629,7 +653,7 @@ def test_a_card_of_other_parameters_is_not_believed(mistakes, command):
 
 def test_a_full_handout_checkpoint_round_trips_and_is_a_plain_state_dict(folder, command):
     """What another implementation would write and read: an ordinary dict of tensors under the contract's names."""
-    save_params(untrained(stages.read_corpus("wiki.txt", "vanilla", RECIPES["handout"]), "handout"), "p")
+    save_params(sharpened(untrained(stages.read_corpus("wiki.txt", "vanilla", RECIPES["handout"]), "handout"), std=0.1), "p")
     state = torch.load("p", weights_only=True)
     assert type(state) is dict and all(type(tensor) is torch.Tensor and tensor.device.type == "cpu" for tensor in state.values())
     torch.save(dict(reversed(state.items())), "foreign.params", _use_new_zipfile_serialization=False)
@@ -638,7 +662,7 @@ def test_a_full_handout_checkpoint_round_trips_and_is_a_plain_state_dict(folder,
         line = f"evaluate vanilla wiki.txt --reading_params_path {name} --eval_corpus_path birth_dev.tsv --outputs_path out"
         assert command(line)[0] == 0
         outputs.append(Path("out").read_bytes())
-    assert outputs[0] == outputs[1]
+    assert outputs[0] == outputs[1] and len(set(outputs[0].splitlines())) > 1
 
 
 def test_what_nobody_expected_gets_one_line_too_and_its_traceback_with_debug(folder, command, monkeypatch):

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 import reproduce
+import submission
 from console import UserError
 from dataset import CharCorruptionDataset
 from evaluation import answer_questions
-from files import file_sha256, read_questions, write_card
+from files import file_sha256, in_one_line, read_questions, write_card
 from handout import PARTS, commands, find_edition, variant_of
-from helpers import sharpened, wait_for
+from helpers import run_here, sharpened, wait_for
 from model import GPT, GPTConfig, variant_flags
 
 ROOT = Path(__file__).parents[1]
@@ -36,8 +37,7 @@ def outputs(tmp_path_factory, world):
         torch.save(model.state_dict(), folder / params)
         for name, questions in zip(names, ("birth_dev.tsv", "birth_test_inputs.tsv"), strict=True):
             answers = answer_questions(model, corpus, read_questions(world / questions)[0])
-            lines = [answer.replace("\n", " ") for answer in answers]
-            (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            (folder / name).write_text("".join(f"{in_one_line(answer)}\n" for answer in answers), encoding="utf-8")
     return folder
 
 
@@ -52,10 +52,17 @@ def project(tmp_path, world, outputs):
     return folder
 
 
-def collect(project, *arguments, cwd=None):
+def collect_by_script(project, *arguments, cwd):
+    """As it is typed: exit code, stdout and stderr."""
     command = ["bash", str(project / "collect_submission.sh"), *arguments]
     environment = {"PYTHON": sys.executable, "PATH": "/usr/bin:/bin"}
-    return subprocess.run(command, cwd=cwd or project, capture_output=True, encoding="utf-8", env=environment, check=False)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", env=environment, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def collect(project, *arguments):
+    """The same by what the script starts, in this process."""
+    return run_here(["--folder", str(project), *arguments], main=submission.main)
 
 
 def test_a_python_that_lacks_pytorch_is_passed_over(project):
@@ -79,11 +86,11 @@ def names_in(project):
 
 
 def test_the_edition_is_found_and_the_zip_holds_all_of_it(project, tmp_path):
-    done = collect(project, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "the perceiver edition" in done.stdout
+    code, out, errors = collect_by_script(project, cwd=tmp_path)
+    assert code == 0, errors
+    assert "the perceiver edition" in out
     (project / "assignment5.zip").unlink()
-    assert collect(project, "--folder", project.name, cwd=tmp_path).returncode == 0  # from where it is typed
+    assert collect_by_script(project, "--folder", project.name, cwd=tmp_path)[0] == 0  # from where it is typed
     code = {f"src/{path.name}" for path in (ROOT / "src").glob("*.py")}
     data = {"wiki.txt", "birth_dev.tsv", "birth_places_train.tsv"}
     assert names_in(project) == code | data | VANILLA | {*PARTS["perceiver"]}
@@ -98,7 +105,7 @@ def test_the_share_of_dev_is_printed_beside_what_the_course_asks_for(project):
     gold = "".join(f"{question}\t{place}\n" for question, place in zip(questions, places, strict=True))
     (project / "birth_dev.tsv").write_text(gold, encoding="utf-8")
     right = sum(place == answer for place, answer in zip(places, said, strict=True))
-    lines = collect(project).stdout
+    _, lines, _ = collect(project)
     share = f"{right} of {len(said)} right ({100 * right / len(said):.1f}%)"
     assert f"vanilla.pretrain.dev.predictions: {share}; the course asks for 10%\n" in lines
     assert "perceiver.pretrain.dev.predictions: 0 of " in lines and "asks for 6%, and 5% of the test, which nobody here can know" in lines
@@ -109,12 +116,12 @@ def test_the_other_edition_and_both(project, outputs):
         shutil.copy(outputs / name, project)
     for name in PARTS["perceiver"][1:]:
         (project / name).unlink()
-    said = collect(project).stdout
+    _, said, _ = collect(project)
     assert "the synthesizer edition" in said and "; the course asks for 5% of the test, which nobody here can know\n" in said
     assert names_in(project) >= {*PARTS["synthesizer"]} | VANILLA
-    done = collect(project, "--edition", "all")
-    assert done.returncode == 1 and "Of the 15 files of the all edition" in done.stderr
-    assert all(f"{name} is missing" in done.stderr for name in PARTS["perceiver"][1:])
+    code, _, errors = collect(project, "--edition", "all")
+    assert code == 1 and "Of the 15 files of the all edition" in errors
+    assert all(f"{name} is missing" in errors for name in PARTS["perceiver"][1:])
     assert find_edition(project) == "synthesizer"
 
 
@@ -122,9 +129,9 @@ def test_missing_files_are_listed_and_nothing_is_zipped(project):
     (project / "assignment5.zip").write_bytes(b"an older one")
     (project / "vanilla.model.params").unlink()
     (project / "perceiver.pretrain.test.predictions").unlink()
-    done = collect(project)
-    assert done.returncode == 1 and not (project / "assignment5.zip").exists()
-    problems = [line.strip() for line in done.stderr.splitlines()[1:]]
+    code, _, errors = collect(project)
+    assert code == 1 and not (project / "assignment5.zip").exists()
+    problems = [line.strip() for line in errors.splitlines()[1:]]
     assert problems == ["vanilla.model.params is missing", "perceiver.pretrain.test.predictions is missing"]
 
 
@@ -133,9 +140,9 @@ def test_what_does_not_belong_together_is_named_and_nothing_is_zipped(project, o
     shutil.copy(outputs / "vanilla.pretrain.test.predictions", project / "vanilla.nopretrain.test.predictions")
     short = (project / "vanilla.pretrain.dev.predictions").read_text(encoding="utf-8").split("\n", 1)[1]
     (project / "vanilla.pretrain.dev.predictions").write_text(short, encoding="utf-8")
-    done = collect(project)
-    assert done.returncode == 1 and not (project / "assignment5.zip").exists() and "Traceback" not in done.stderr
-    stale, lines, variant = done.stderr.splitlines()[1:]
+    code, _, errors = collect(project)
+    assert code == 1 and not (project / "assignment5.zip").exists() and "Traceback" not in errors
+    stale, lines, variant = errors.splitlines()[1:]
     assert "vanilla.nopretrain.test.predictions is stale: vanilla.model.params answers" in stale
     assert "vanilla.pretrain.dev.predictions has 9 lines, birth_dev.tsv has 10 questions" in lines
     assert "perceiver.finetune.params are parameters of a synthesizer model, not of a perceiver one" in variant
@@ -145,20 +152,20 @@ def test_one_answer_may_be_rounded_otherwise_and_no_more(project):
     """Of ten questions, all are asked again."""
     path = project / "vanilla.pretrain.dev.predictions"
     said = path.read_text(encoding="utf-8").splitlines()
-    for wrong, code in ((1, 0), (2, 1)):
+    for wrong, expected in ((1, 0), (2, 1)):
         path.write_text("".join(f"{line}\n" for line in ["Nowhere"] * wrong + said[wrong:]), encoding="utf-8")
-        done = collect(project)
-        assert done.returncode == code, done.stderr
-    assert f"{path.name} is stale: vanilla.finetune.params answers 2 of 10 questions otherwise: evaluate again" in done.stderr
+        code, _, errors = collect(project)
+        assert code == expected, errors
+    assert f"{path.name} is stale: vanilla.finetune.params answers 2 of 10 questions otherwise: evaluate again" in errors
 
 
 def test_damaged_parameters_and_those_of_another_text_are_named(project):
     with (project / "wiki.txt").open("a", encoding="utf-8") as file:
         file.write("a new character: \u0394\n")
     (project / "vanilla.model.params").write_bytes(b"no parameters")
-    done = collect(project)
-    assert done.returncode == 1 and "vanilla.model.params is not a file of parameters, or damaged" in done.stderr
-    assert "vanilla.finetune.params was trained on another text than this wiki.txt" in done.stderr
+    code, _, errors = collect(project)
+    assert code == 1 and "vanilla.model.params is not a file of parameters, or damaged" in errors
+    assert "vanilla.finetune.params was trained on another text than this wiki.txt" in errors
 
 
 def test_the_same_files_make_the_same_zip(project):
@@ -171,17 +178,9 @@ def test_the_same_files_make_the_same_zip(project):
 
 
 def test_the_invented_corpus_is_announced(project, monkeypatch):
-    assert "its people are invented" not in collect(project).stdout
-    monkeypatch.chdir(project)
-    monkeypatch.setattr(sys, "argv", ["collect_submission.sh", "--folder", "."])
-    import files
-    import submission
-
-    monkeypatch.setattr(files, "BUNDLED_SHA256", files.file_sha256("wiki.txt"))
-    said = []
-    monkeypatch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
-    assert submission.main() == 0
-    assert any("its people are invented" in line for line in said)
+    assert "its people are invented" not in collect(project)[1]
+    monkeypatch.setattr("files.BUNDLED_SHA256", file_sha256(project / "wiki.txt"))
+    assert "its people are invented" in collect(project)[1]
 
 
 # ---------------------------------------------------------------- make reproduce

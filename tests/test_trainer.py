@@ -113,6 +113,19 @@ def test_after_each_epoch_somebody_is_told():
     assert told == [1, 2, 3]
 
 
+def test_each_step_drops_something_else():
+    losses = []
+
+    class Writer:
+        def add_scalar(self, tag, value, step):
+            losses.extend([round(value, 5)] * (tag == "train/loss"))
+
+    one_question = NameDataset(CORPUS, "Person 3\ttown 9")
+    config = TrainerConfig(max_epochs=3, learning_rate=1e-12, device="cpu", writer=Writer())  # nothing is learnt
+    Trainer(small_model(embd_pdrop=0.5), one_question, None, config).train()
+    assert len(set(losses)) == 3
+
+
 # ---------------------------------------------------------------- the optimizer
 
 
