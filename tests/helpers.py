@@ -15,7 +15,7 @@ from torch.utils.data import ConcatDataset, Dataset, default_collate
 import run
 from batches import Batches, CutBatches, Part, Shapes
 from console import run_reporting_errors
-from dataset import CharCorruptionDataset, NameDataset, corrupt, encode
+from dataset import CharCorruptionDataset, NameDataset, corrupt, decode, encode
 from model import GPT, GPTConfig, variant_flags
 from recipes import VARIANTS
 from utils import derive_seed
@@ -62,6 +62,11 @@ class Evil:
 LINES = [f"Person {i} was born in town {i * i % 17}" + ", and lives there still" * (i % 3) + "." for i in range(40)]
 CORPUS = CharCorruptionDataset("\n".join(LINES), 100, offset=1)
 NAMES = NameDataset(CORPUS, "\n".join(f"Person {i} and\ttown {i}" for i in range(5, 15)))
+
+
+def spell(dataset, codes):
+    """The text of a tensor of codes."""
+    return decode(codes.tolist(), dataset.itos)
 
 
 def split_batches(kind, shapes):

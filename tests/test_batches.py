@@ -11,15 +11,11 @@ from torch.utils.data import Dataset
 
 from batches import CPU_SHAPES, CutBatches, Shapes, corrupt_codes, make_batches, pack, unpack
 from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt
-from helpers import CORPUS, LINES, NAMES, padded, split_batches
+from helpers import CORPUS, LINES, NAMES, padded, spell, split_batches
 from utils import set_seed
 
 CPU = torch.device("cpu")
 TEXT = st.text("abc é", max_size=30)
-
-
-def spell(dataset, codes):
-    return "".join(dataset.itos[code] for code in codes.tolist())
 
 
 def spell_pair(dataset, x, y):

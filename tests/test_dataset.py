@@ -11,14 +11,10 @@ from hypothesis import strategies as st
 from console import UserError
 from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts
 from files import read_pairs
-from helpers import cuts_of
+from helpers import cuts_of, spell
 
 PAD, MASK = "□", "⁇"
 TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_categories=["Cs"]), max_size=150)
-
-
-def spell(dataset, indices):
-    return "".join(dataset.itos[index] for index in indices.tolist())
 
 
 def take_apart(string):

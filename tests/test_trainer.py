@@ -25,6 +25,13 @@ CORPUS = CharCorruptionDataset("\n".join(LINES), 48)
 FLAGS = {variant: variant_flags(variant, 8) for variant in VARIANTS}
 
 
+class Points(dict):
+    """What a run writes of its curves: for each tag, the values by step."""
+
+    def add_scalar(self, tag, value, step):
+        self.setdefault(tag, {})[step] = value
+
+
 def small_model(variant="vanilla", **changes):
     set_seed(0)
     kwargs = {"n_layer": 2, "n_head": 2, "n_embd": 16} | FLAGS[variant] | changes
@@ -71,33 +78,22 @@ def test_without_decay_the_rate_stays():
 
 
 def test_the_trainer_follows_the_schedule_by_tokens_with_padding():
-    rates = []
-
-    class Writer:
-        def add_scalar(self, tag, value, step):
-            if tag == "train/lr":
-                rates.append(value)
-
+    logged = Points()
     config = {"lr_decay": True, "warmup_tokens": 1000, "final_tokens": 4000}
-    _, trainer = trained(writer=Writer(), **config)
+    _, trainer = trained(writer=logged, **config)
     # batches of 8, 8 and 4 examples of 47 positions each, the rate set by what came before
     tokens = [0, 376, 752, 940, 1316, 1692, 1880, 2256, 2632]
     expected = [1e-3]
     expected += [1e-3 * t / 1000 if t < 1000 else 1e-3 * max(0.1, 0.5 * (1 + math.cos(math.pi * (t - 1000) / 3000))) for t in tokens[1:]]
-    assert rates == pytest.approx(expected)
+    assert logged["train/lr"] == pytest.approx(dict(enumerate(expected)))
     assert trainer.tokens == 3 * 20 * 47
 
 
 def test_the_norm_that_is_logged_is_the_gradients_before_it_is_clipped():
-    logged = {}
-
-    class Writer:
-        def add_scalar(self, tag, value, step):
-            logged.setdefault(tag, {})[step] = value
-
+    logged = Points()
     no_dropout = {"embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0}
     model, twin = small_model(**no_dropout), small_model(**no_dropout)
-    config = TrainerConfig(max_epochs=4, batch_size=8, learning_rate=1e-3, grad_norm_clip=1e-3, device="cpu", writer=Writer())
+    config = TrainerConfig(max_epochs=4, batch_size=8, learning_rate=1e-3, grad_norm_clip=1e-3, device="cpu", writer=logged)
     trainer = Trainer(model, CORPUS, None, config)
     batch = trainer.batches(CORPUS, 1)[0]
     sum(twin(part.x, part.y)[1] * part.share for part in batch.parts).backward()
@@ -114,16 +110,11 @@ def test_after_each_epoch_somebody_is_told():
 
 
 def test_each_step_drops_something_else():
-    losses = []
-
-    class Writer:
-        def add_scalar(self, tag, value, step):
-            losses.extend([round(value, 5)] * (tag == "train/loss"))
-
+    logged = Points()
     one_question = NameDataset(CORPUS, "Person 3\ttown 9")
-    config = TrainerConfig(max_epochs=3, learning_rate=1e-12, device="cpu", writer=Writer())  # nothing is learnt
+    config = TrainerConfig(max_epochs=3, learning_rate=1e-12, device="cpu", writer=logged)  # nothing is learnt
     Trainer(small_model(embd_pdrop=0.5), one_question, None, config).train()
-    assert len(set(losses)) == 3
+    assert len({round(loss, 5) for loss in logged["train/loss"].values()}) == 3
 
 
 # ---------------------------------------------------------------- the optimizer
@@ -277,15 +268,10 @@ def test_dropout_too_is_drawn_from_the_seed_alone():
 
 
 def test_training_lowers_the_loss_and_logs_every_step():
-    logged = {}
-
-    class Writer:
-        def add_scalar(self, tag, value, step):
-            logged.setdefault(tag, []).append((step, value))
-
-    _, trainer = trained(writer=Writer(), max_epochs=8, learning_rate=3e-3)
-    steps, losses = zip(*logged["train/loss"], strict=True)
-    assert steps == tuple(range(24))
+    logged = Points()
+    _, trainer = trained(writer=logged, max_epochs=8, learning_rate=3e-3)
+    losses = list(logged["train/loss"].values())
+    assert list(logged["train/loss"]) == list(range(24))
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
     assert trainer.loss == pytest.approx(sum(losses[-10:]) / 10)
 
