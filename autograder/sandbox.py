@@ -184,7 +184,7 @@ def unused_user() -> int:
     """The number of a user of whom no process runs, so that what the sandbox ends is its own."""
     uids = [process.info["uids"] for process in psutil.process_iter(["uids"])] if psutil is not None else []
     running = {some.real for some in uids if some is not None}
-    return random.choice([user for user in USERS if user not in running])
+    return random.SystemRandom().choice([user for user in USERS if user not in running])  # another grader's seed may be the same
 
 
 def descendants() -> list[Any]:

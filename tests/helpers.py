@@ -15,10 +15,10 @@ from torch.utils.data import ConcatDataset, Dataset, default_collate
 import run
 from batches import Batches, CutBatches, Part, Shapes
 from console import run_reporting_errors
-from dataset import CharCorruptionDataset, NameDataset, corrupt, decode, encode
+from dataset import CharCorruptionDataset, NameDataset, corrupt, encode
 from model import GPT, GPTConfig, variant_flags
 from recipes import VARIANTS
-from utils import derive_seed
+from utils import derive_seed, seeded
 
 FLAGS = {variant: variant_flags(variant, 6) for variant in VARIANTS}
 
@@ -66,7 +66,7 @@ NAMES = NameDataset(CORPUS, "\n".join(f"Person {i} and\ttown {i}" for i in range
 
 def spell(dataset, codes):
     """The text of a tensor of codes."""
-    return decode(codes.tolist(), dataset.itos)
+    return "".join(dataset.itos[code] for code in codes.tolist())
 
 
 def split_batches(kind, shapes):
@@ -109,15 +109,14 @@ PRETRAIN = "pretrain vanilla wiki.txt --recipe quick --max_epochs 2 --device cpu
 
 @contextmanager
 def start(line, torchrun=None, program=RUN, **kwargs):
-    """run.py with that command line (or its words) on one thread, its output in pipes; in several processes with torchrun's flags."""
-    words = line.split() if isinstance(line, str) else line
+    """run.py with that command line on one thread, its output in pipes; in several processes with torchrun's flags."""
     launcher = ["-m", "torch.distributed.run", *torchrun.split()] if torchrun else []
     if torchrun and "--rdzv" not in torchrun:
         launcher.insert(2, "--standalone")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
     if sys.platform != "win32":  # what starts the tests in the background may ignore Ctrl-C, which would be inherited
         pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen([sys.executable, *launcher, program, *words], **pipes | kwargs) as process:
+    with subprocess.Popen([sys.executable, *launcher, program, *line.split()], **pipes | kwargs) as process:
         try:
             yield process
         finally:
@@ -133,14 +132,16 @@ def execute(line, torchrun=None, program=RUN, **kwargs):
 
 
 def run_here(line, *more, main=run.main):
-    """The same in this process; or another command's `main`, with these arguments."""
+    """The same in this process, of run.py or another command's `main`, with these words and more."""
     typed, out, errors = sys.argv, io.StringIO(), io.StringIO()
     sys.argv = [str(RUN), *(line.split() if isinstance(line, str) else line), *more]
     try:
-        with redirect_stdout(out), redirect_stderr(errors):
+        with seeded(0), redirect_stdout(out), redirect_stderr(errors):  # whatever it draws, those who come after draw as before
             code = run_reporting_errors(main)
     finally:
         sys.argv = typed
+    if code in (130, 143):  # a signal to the tests
+        raise KeyboardInterrupt(errors.getvalue())
     return code, out.getvalue(), errors.getvalue()
 
 

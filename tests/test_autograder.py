@@ -294,7 +294,7 @@ if any(seen):
 """
 OUTLIVE = """
 import subprocess, sys
-again = "import time; time.sleep(60); open('/tmp/outlived', 'w')"
+again = "import time; time.sleep(60); open('WHERE TO', 'w')"
 subprocess.Popen([sys.executable, "-c", again], start_new_session=True)
 """
 LINK = "import os, sys\nos.symlink('/etc/passwd', 'again.predictions' if 'run.py' in sys.argv[0] else 'result.json')\nos._exit(0)"
@@ -337,7 +337,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", [*CARELESS, *HOSTILE])
-def test_what_a_submission_loses(grading, data, hides, monkeypatch, name):
+def test_what_a_submission_loses(grading, data, hides, monkeypatch, tmp_path, name):
     """It loses these points and no others; nothing of the grader's is touched, and nothing runs on."""
     import re
 
@@ -350,6 +350,7 @@ def test_what_a_submission_loses(grading, data, hides, monkeypatch, name):
     if aimed_at and hides:
         files = {path: content.replace(b"WHERE THEY ARE", str(data / aimed_at).encode()) for path, content in files.items()}
         assert str(data / aimed_at).encode() in files["src/run.py"]
+    files = {path: content.replace(b"WHERE TO", str(tmp_path / "outlived").encode()) for path, content in files.items()}
     untouched = [path for path in data.iterdir() if hides or path.name != "results.json"]
     before = {path: path.read_bytes() for path in untouched}
     began = time.monotonic()
@@ -360,7 +361,7 @@ def test_what_a_submission_loses(grading, data, hides, monkeypatch, name):
     assert time.monotonic() - began < 60
     assert {path: path.read_bytes() for path in untouched} == before
     ps = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False).stdout
-    assert "/tmp/outlived" not in ps and "--outputs_path again.predictions" not in ps  # which nobody else types
+    assert str(tmp_path / "outlived") not in ps and "--outputs_path again.predictions" not in ps
     places = set(gold(data, "test").values()) - set(gold(data, "dev").values())
     assert not places & set(re.findall(r"\w+", report.table()))  # no output tells a place of the test
 
@@ -396,13 +397,14 @@ def test_the_code_gets_the_characters_the_question_and_the_recipe_and_no_more(da
     tells = """
 import sys
 from pathlib import Path
-text, questions = (Path(sys.argv[n]).read_text(encoding="utf-8") for n in (3, 7))
-told = len(text) == len(set(text)), questions, sys.argv[-2:]
+files = sorted(path.as_posix() for path in Path().rglob("*.*"))
+told = files, *(Path(sys.argv[n]).read_text(encoding="utf-8") for n in (3, 7)), sys.argv[-2:]
 Path("again.predictions").write_text(repr(told) + "\\n", encoding="utf-8")
 """
     (tmp_path / "src/run.py").write_text(tells, encoding="utf-8")
     (tmp_path / "p.params").touch()
-    told = True, f"{grader.questions['dev'][3]}\t?\n", ["--recipe", "quick"]
+    files = ["birth_dev.tsv", "p.params", "src/run.py", "wiki.txt"]
+    told = files, grader.characters.decode(), f"{grader.questions['dev'][3]}\t?\n", ["--recipe", "quick"]
     assert grader.answers_of("vanilla", "p.params", "dev", [3]) == ([repr(told)], None)
 
 

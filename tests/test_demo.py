@@ -25,7 +25,7 @@ def test_an_old_python_is_refused_before_anything_is_installed(tmp_path):
     for name in ("Makefile", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path)
     old = tmp_path / "old"  # says that it is 3.10, and can do nothing else
-    say = f"""[ "$1" = -c ] && exec {sys.executable} -c "import sys; sys.version_info = (3, 10); $2\""""
+    say = f"""[ "$1" = -c ] && exec "{sys.executable}" -c "import sys; sys.version_info = (3, 10); $2\""""
     old.write_text(f"#!/bin/sh\n{say}\nexit 9\n", encoding="utf-8")
     old.chmod(0o755)
     made = subprocess.run(["make", "demo", "PYTHON=./old"], cwd=tmp_path, capture_output=True, encoding="utf-8")

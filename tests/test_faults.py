@@ -1,9 +1,10 @@
-"""Runs that are killed, stopped, or denied their files, as processes of their own. `make soak` does it at length."""
+"""Runs that are killed, stopped, or denied their files, most as processes of their own. `make soak` does it at length."""
 
 import ctypes
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def test_a_signal_ends_the_run_in_good_order_and_says_how_to_go_on(folder, numbe
     assert process.returncode == code
     said = errors.rstrip().split("\n")[-1]
     assert "stopped after step " in said and "Traceback" not in errors
-    assert said.split("go on with: ")[1] == f"python {RUN} {LONG} --checkpoint_minutes 0 --resume"
+    assert said.split("go on with: ")[1] == shlex.join(["python", str(RUN), *f"{LONG} --checkpoint_minutes 0 --resume".split()])
     assert not Path("a.params").exists() and Path("a.params.checkpoint").exists()
     code, _, errors = execute(f"{LONG} --resume --seed 1")
     assert code == 2 and errors.startswith("run.py: error: a.params.checkpoint is of a run with seed 0, not 1: give the same")

@@ -1,6 +1,6 @@
 """Whatever a file holds, a command does its work or says in one line what is wrong with which file, and writes nothing."""
 
-import os
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -30,11 +30,9 @@ def folder(world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     lines = (world / "wiki.txt").read_text(encoding="utf-8").split("\n")[:4]
     (folder / "wiki.txt").write_text("\n".join(lines), encoding="utf-8")
-    before = Path.cwd()
-    os.chdir(folder)
-    assert run_here(PRETRAIN.format("wiki.txt").replace(" out", " pre.params"))[0] == 0
-    yield folder
-    os.chdir(before)
+    with contextlib.chdir(folder):
+        assert run_here(PRETRAIN.format("wiki.txt").replace(" out", " pre.params"))[0] == 0
+        yield folder
 
 
 def check(line, content, name="bad"):

@@ -88,7 +88,7 @@ def beside(alone, monkeypatch):
 
 @pytest.mark.parametrize("n_processes", [2, 3, 4])
 def test_any_number_of_processes_trains_and_answers_as_one(beside, precise, n_processes):
-    """Batches of 16, which three processes do not divide."""
+    """Batches of 16, which three processes do not divide; on the way, all of them answer together what is watched."""
     torchrun, name = f"--nproc_per_node {n_processes}", f"by{n_processes}"
     watched = f"{PRETRAIN} --eval_corpus_path birth_dev.tsv --writing_params_path {name}.params --tb_expt_name {name}"
     code, out, errors = execute(watched, torchrun, precise)

@@ -34,15 +34,9 @@ ROOT = Path(__file__).parents[1]
 QUICK = ["--recipe", "quick", "--max_epochs", "1"]
 
 
-@pytest.fixture
-def command():
-    """Runs src/run.py with a command line; returns (exit code, stdout, stderr)."""
-    return run_here
-
-
-def pretrain(command, variant="vanilla", out="pre.params", *more):
+def pretrain(variant="vanilla", out="pre.params", *more):
     line = f"pretrain {variant} wiki.txt --writing_params_path {out}"
-    code, _, err = command(line, *QUICK, *more)
+    code, _, err = run_here(line, *QUICK, *more)
     assert code == 0, err
 
 
@@ -55,9 +49,9 @@ def untrained(corpus, recipe="quick"):
 
 
 @pytest.mark.parametrize(("variant", "flags"), [("vanilla", ""), ("perceiver", "--bottleneck_dim 64"), ("synthesizer", ""), ("rope", "")])
-def test_the_handouts_commands_in_their_order(folder, command, variant, flags):
+def test_the_handouts_commands_in_their_order(folder, variant, flags):
     v, quick = variant, [*flags.split(), "--max_epochs", "1"]
-    code, out, err = command(f"pretrain {v} wiki.txt --writing_params_path {v}.pretrain.params --pretrain_lr 6e-4", *quick)
+    code, out, err = run_here(f"pretrain {v} wiki.txt --writing_params_path {v}.pretrain.params --pretrain_lr 6e-4", *quick)
     assert code == 0, err
     text = Path("wiki.txt").read_text(encoding="utf-8")
     assert f"data has {len(text)} characters, {len(set(text)) + 2} unique." in out
@@ -68,18 +62,18 @@ def test_the_handouts_commands_in_their_order(folder, command, variant, flags):
     assert re.search(r"^device: (cpu|cuda:\d+)$", out, flags=re.MULTILINE)
 
     tail = f"--writing_params_path {v}.finetune.params --finetune_corpus_path birth_places_train.tsv"
-    code, _, err = command(f"finetune {v} wiki.txt --reading_params_path {v}.pretrain.params {tail}", *quick)
+    code, _, err = run_here(f"finetune {v} wiki.txt --reading_params_path {v}.pretrain.params {tail}", *quick)
     assert code == 0, err
 
     reading = f"evaluate {v} wiki.txt --reading_params_path {v}.finetune.params"
-    code, out, err = command(f"{reading} --eval_corpus_path birth_dev.tsv --outputs_path {v}.pretrain.dev.predictions", *flags.split())
+    code, out, err = run_here(f"{reading} --eval_corpus_path birth_dev.tsv --outputs_path {v}.pretrain.dev.predictions", *flags.split())
     assert code == 0, err
     questions = Path("birth_dev.tsv").read_text(encoding="utf-8").splitlines()
     assert re.search(rf"^Correct: \d+\.0 out of {len(questions)}\.0: [\d.]+%$", out, flags=re.MULTILINE)
     assert len(Path(f"{v}.pretrain.dev.predictions").read_text(encoding="utf-8").split("\n")) == len(questions) + 1
 
     test = f"{v}.pretrain.test.predictions"
-    code, out, err = command(f"{reading} --eval_corpus_path birth_test_inputs.tsv --outputs_path {test}", *flags.split())
+    code, out, err = run_here(f"{reading} --eval_corpus_path birth_test_inputs.tsv --outputs_path {test}", *flags.split())
     assert code == 0, err
     assert f"No gold birth places provided; returning (0,0)\nPredictions written to {test}; no targets provided\n" in out
 
@@ -89,12 +83,12 @@ def test_the_handouts_commands_in_their_order(folder, command, variant, flags):
     assert {path.name for path in Path("expt").iterdir()} == {"pretrain", "finetune", "evaluate"}
 
 
-def test_tensorboard_gets_loss_rate_and_accuracy(folder, command):
+def test_tensorboard_gets_loss_rate_and_accuracy(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    pretrain(command, "vanilla", "pre.params", "--batch_size", "20", "--max_epochs", "2")
+    pretrain("vanilla", "pre.params", "--batch_size", "20", "--max_epochs", "2")
     reading = "--reading_params_path pre.params --eval_corpus_path birth_dev.tsv"
-    assert command(f"evaluate vanilla wiki.txt {reading} --outputs_path vanilla.dev.predictions", *QUICK)[0] == 0
+    assert run_here(f"evaluate vanilla wiki.txt {reading} --outputs_path vanilla.dev.predictions", *QUICK)[0] == 0
     (events,) = Path("expt/pretrain").iterdir()
     scalars = EventAccumulator(str(events)).Reload()
     assert [event.step for event in scalars.Scalars("train/loss")] == list(range(8))  # 61 entries of 20, twice
@@ -103,13 +97,14 @@ def test_tensorboard_gets_loss_rate_and_accuracy(folder, command):
     assert EventAccumulator(str(events)).Reload().Tags()["scalars"] == ["accuracy/vanilla.dev"]
 
 
-def test_predictions_are_what_one_question_at_a_time_gives(folder, command, monkeypatch):
+def test_predictions_are_what_one_question_at_a_time_gives(folder, monkeypatch):
     """The printed rule written out: prompt, 32 greedy characters, the text between the first and the second MASK."""
     monkeypatch.setattr(evaluation, "AT_A_TIME", 4)  # ten questions in three batches
     corpus = CharCorruptionDataset(Path("wiki.txt").read_text(encoding="utf-8"), 96)
+    torch.manual_seed(0)
     model = sharpened(untrained(corpus), std=0.3)
     save_params(model, "pre.params")
-    _, out, _ = command(
+    _, out, _ = run_here(
         "evaluate vanilla wiki.txt --reading_params_path pre.params --eval_corpus_path birth_dev.tsv --outputs_path out", *QUICK
     )
 
@@ -128,9 +123,9 @@ def test_predictions_are_what_one_question_at_a_time_gives(folder, command, monk
     ("recipe", "flag"),
     [(recipe, flag) for recipe in ("handout", "quick") for flag in ("", "--finetune_corpus_path birth_places_train.tsv")],
 )
-def test_questions_that_are_mixed_in_are_told_of_and_so_are_those_that_a_recipe_misses(folder, command, monkeypatch, recipe, flag):
+def test_questions_that_are_mixed_in_are_told_of_and_so_are_those_that_a_recipe_misses(folder, monkeypatch, recipe, flag):
     monkeypatch.setattr(stages, "train", lambda *_: None)
-    code, out, err = command(f"{TRAIN} --recipe {recipe} {flag}")
+    code, out, err = run_here(f"{TRAIN} --recipe {recipe} {flag}")
     assert code == 0, err
     assert ("name them with --finetune_corpus_path" in out) == (recipe == "quick" and not flag)
     n_questions = len(Path("birth_places_train.tsv").read_text(encoding="utf-8").splitlines())
@@ -148,37 +143,37 @@ def test_questions_are_learnt_whole_in_pretraining_only(folder):
     assert last_target("finetune") == f"⁇{place}⁇"
 
 
-def test_one_seed_repeats_a_run_to_the_bit_and_another_does_not(folder, command):
+def test_one_seed_repeats_a_run_to_the_bit_and_another_does_not(folder):
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
-        pretrain(command, "vanilla", name, "--seed", seed, "--dropout", "0.2", "--device", "cpu")
+        pretrain("vanilla", name, "--seed", seed, "--dropout", "0.2", "--device", "cpu")
     a, b, c = (torch.load(name, weights_only=True) for name in "abc")
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not torch.equal(a["head.weight"], c["head.weight"])
 
 
-def test_the_seed_decides_where_training_begins(folder, command):
+def test_the_seed_decides_where_training_begins(folder):
     standing_still = ["--recipe", "handout", "--pretrain_lr", "1e-12", "--max_epochs", "1"]
     for name, seed in (("a", "1"), ("b", "2")):
-        pretrain(command, "vanilla", name, "--seed", seed, *standing_still)
+        pretrain("vanilla", name, "--seed", seed, *standing_still)
     a, b = (torch.load(name, weights_only=True)["head.weight"] for name in "ab")
     assert a.std().item() == pytest.approx(0.02, rel=0.1) and (a - b).std().item() == pytest.approx(0.02 * 2**0.5, rel=0.1)
 
 
-def test_the_card_says_where_the_parameters_come_from(folder, command):
-    pretrain(command, "synthesizer", "pre.params", "--seed", "7")
+def test_the_card_says_where_the_parameters_come_from(folder):
+    pretrain("synthesizer", "pre.params", "--seed", "7")
     card = json.loads(card_path("pre.params").read_text(encoding="utf-8"))
     assert card["arguments"]["variant"] == "synthesizer" and card["arguments"]["seed"] == 7
     assert card["recipe"]["n_embd"] == RECIPES["quick"].n_embd and card["recipe"]["pretrain_epochs"] == 1
     assert card["versions"]["torch"] == torch.__version__ and card["final_loss"] > 0 and card["seconds"] > 0
 
 
-def test_evaluation_needs_no_card_and_writes_paths_relative_to_where_one_stands(folder, command, monkeypatch):
-    pretrain(command)
+def test_evaluation_needs_no_card_and_writes_paths_relative_to_where_one_stands(folder, monkeypatch):
+    pretrain()
     card_path("pre.params").unlink()
     (folder / "below").mkdir()
     monkeypatch.chdir(folder / "below")
     line = "evaluate vanilla ../wiki.txt --reading_params_path ../pre.params --eval_corpus_path ../birth_dev.tsv --outputs_path out"
-    assert command(line, *QUICK)[0] == 0
+    assert run_here(line, *QUICK)[0] == 0
     assert Path("out").exists() and Path("expt").is_dir()
 
 
@@ -200,25 +195,25 @@ def test_a_perceiver_of_its_two_ends_alone_is_known_by_its_parameters(tmp_path):
     assert load_model(tmp_path / "x.params").config == model.config
 
 
-def test_a_recipe_other_than_that_of_the_parameters_is_told_of(folder, command, monkeypatch):
+def test_a_recipe_other_than_that_of_the_parameters_is_told_of(folder, monkeypatch):
     monkeypatch.setattr(stages, "train", lambda *_: None)
     save_params(untrained(stages.read_corpus("wiki.txt", "vanilla", RECIPES["laptop"]), "laptop"), "l.params")
     line = "finetune vanilla wiki.txt --reading_params_path l.params --writing_params_path f --finetune_corpus_path birth_places_train.tsv"
-    assert "--recipe" not in command(line)[1]  # nobody says what they are of
+    assert "--recipe" not in run_here(line)[1]  # nobody says what they are of
     write_card("l.params", {"arguments": {"recipe": "laptop"}})
-    assert "l.params was trained with --recipe laptop, not handout: give the same" in command(line)[1]
-    assert "l.params was trained" not in command(f"{line} --recipe laptop")[1]
+    assert "l.params was trained with --recipe laptop, not handout: give the same" in run_here(line)[1]
+    assert "l.params was trained" not in run_here(f"{line} --recipe laptop")[1]
 
 
-def test_the_bundled_text_is_announced(folder, command, monkeypatch):
+def test_the_bundled_text_is_announced(folder, monkeypatch):
     monkeypatch.setattr(stages, "train", lambda *_: None)
-    assert "its people are invented" not in command(TRAIN)[1]
+    assert "its people are invented" not in run_here(TRAIN)[1]
     monkeypatch.setattr(files, "BUNDLED_SHA256", file_sha256("wiki.txt"))
-    assert "wiki.txt is the bundled text, its people are invented" in command(TRAIN)[1]
+    assert "wiki.txt is the bundled text, its people are invented" in run_here(TRAIN)[1]
 
 
-def test_reproduce_goes_on_from_what_a_run_leaves(folder, command):
-    pretrain(command, "vanilla", "vanilla.pretrain.params")
+def test_reproduce_goes_on_from_what_a_run_leaves(folder):
+    pretrain("vanilla", "vanilla.pretrain.params")
     reproduce.refuse_others("perceiver", "quick", Path())
     with pytest.raises(UserError, match="of another recipe than handout"):
         reproduce.refuse_others("perceiver", "handout", Path())
@@ -276,10 +271,10 @@ def test_a_card_that_makes_no_sense_is_as_good_as_none(tmp_path, facts):
     assert recipe_of(read_card(tmp_path / "x.params")) is None
 
 
-def test_how_it_is_computed_may_change_where_a_run_goes_on(folder, command):
+def test_how_it_is_computed_may_change_where_a_run_goes_on(folder):
     line = "pretrain vanilla wiki.txt --writing_params_path pre.params --finetune_corpus_path birth_places_train.tsv"
-    assert command(line, *QUICK)[0] == 0
-    code, out, errors = command(line, *QUICK, "--plain", "--resume")
+    assert run_here(line, *QUICK)[0] == 0
+    code, out, errors = run_here(line, *QUICK, "--plain", "--resume")
     assert code == 0 and "Going on after step " in out, errors
 
 
@@ -309,23 +304,23 @@ def test_what_decides_a_result_is_of_a_runs_identity_and_how_it_is_computed_is_n
     assert identity() == same
 
 
-def test_determinism_is_asked_for(monkeypatch, command):
+def test_determinism_is_asked_for(monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "use_deterministic_algorithms", asked.append)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # whoever has set it knows why
     for flags in ("", "--deterministic"):
-        command(f"{TRAIN.replace('wiki.txt', 'nowhere.txt')} {flags}")
+        run_here(f"{TRAIN.replace('wiki.txt', 'nowhere.txt')} {flags}")
     assert asked == [True] and os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
-def test_a_newline_in_an_answer_makes_no_further_line(monkeypatch, folder, command):
+def test_a_newline_in_an_answer_makes_no_further_line(monkeypatch, folder):
     """Predictions stand beside the questions line by line, and are scored as they stand there."""
     corpus = stages.read_corpus("wiki.txt", "vanilla", RECIPES["quick"])
     monkeypatch.setattr(evaluation, "answer", lambda _, prompts, *__, **___: [encode("New\nYork", corpus.stoi).tolist()] * len(prompts))
     save_params(untrained(corpus), "p")
     Path("york.tsv").write_text("Where was A born?\tNew York\nWhere was B born?\tYork\n", encoding="utf-8")
     line = "evaluate vanilla wiki.txt --recipe quick --reading_params_path p --eval_corpus_path york.tsv --outputs_path o"
-    code, out, err = command(f"{line} --details_path o.jsonl")
+    code, out, err = run_here(f"{line} --details_path o.jsonl")
     assert code == 0 and "Correct: 1.0 out of 2.0" in out, err
     assert Path("o").read_text(encoding="utf-8") == "New York\n" * 2
     assert [record.right for record in read_records("o.jsonl")] == [True, False]
@@ -451,24 +446,24 @@ def test_too_little_memory_gets_one_line_and_the_cure(ask_too_much, capsys):
     assert err.count("\n") == 1 and "error: not enough memory: a smaller --batch_size takes less, another --device may have more" in err
 
 
-def test_a_blank_question_is_none(command):
-    code, _, err = command("ask vanilla wiki.txt --reading_params_path p", " ")
+def test_a_blank_question_is_none():
+    code, _, err = run_here("ask vanilla wiki.txt --reading_params_path p", " ")
     assert code == 2 and "ask needs a question, in quotes" in err
 
 
-def test_a_checkpoint_that_would_be_lost_is_named(folder, command):
+def test_a_checkpoint_that_would_be_lost_is_named(folder):
     for line in (TRAIN, f"{TRAIN} --resume"):
-        code, out, _ = command(f"{line} --recipe quick --max_epochs 1 --device cpu")
+        code, out, _ = run_here(f"{line} --recipe quick --max_epochs 1 --device cpu")
         assert code == 0 and "will be replaced" not in out
-    code, out, _ = command(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu --seed 1")  # it does not go on from the other's
+    code, out, _ = run_here(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu --seed 1")  # it does not go on from the other's
     assert code == 0 and "Going on" not in out
     assert "p.checkpoint, of an earlier run, will be replaced; with --resume, the same run would go on from it." in out
 
 
-def test_a_cluster_s_rank_does_not_silence_what_torchrun_did_not_start(folder, command, monkeypatch):
+def test_a_cluster_s_rank_does_not_silence_what_torchrun_did_not_start(folder, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("LOCAL_RANK", "1")
-    code, _, err = command("pretrain vanilla nowhere.txt --writing_params_path p")
+    code, _, err = run_here("pretrain vanilla nowhere.txt --writing_params_path p")
     assert code == 2 and "can't read nowhere.txt" in err
     assert processes.local_rank() == 0
 
@@ -560,36 +555,36 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         (EVALUATE.replace("wiki.txt", "shifted.txt") + " pre.params", "was trained with other characters than this corpus has"),
     ],
 )
-def test_a_mistake_gets_one_line_and_exit_code_2(mistakes, command, line, message):
+def test_a_mistake_gets_one_line_and_exit_code_2(mistakes, line, message):
     before = sorted(path.name for path in mistakes.iterdir() if path.name != "expt")
-    code, _, err = command(line)
+    code, _, err = run_here(line)
     assert code == 2
     assert message in err and err.startswith("run.py: error: ") and err.count("\n") == 1
     assert sorted(path.name for path in mistakes.iterdir() if path.name != "expt") == before
 
 
-def test_characters_that_the_corpus_lacks_can_be_left_out(mistakes, command):
+def test_characters_that_the_corpus_lacks_can_be_left_out(mistakes):
     known = Path("known.tsv")
     known.write_text("Where was  born?\tLima\nWhere is  of ?\tRome\n", encoding="utf-8")
     said = {}
     for table in ("strange.tsv", "known.tsv"):
-        code, out, err = command(f"{EVALUATE} pre.params --eval_corpus_path {table} --unknown skip")
+        code, out, err = run_here(f"{EVALUATE} pre.params --eval_corpus_path {table} --unknown skip")
         assert code == 0, err
         said[table] = Path("o").read_text(encoding="utf-8")
         assert ("3 characters that the pretraining corpus lacks are left out, in 2 questions." in out) == (table == "strange.tsv")
     assert said["strange.tsv"] == said["known.tsv"] and len(said["strange.tsv"].split("\n")) == 3
-    code, _, err = command("ask vanilla wiki.txt --recipe quick --reading_params_path pre.params --unknown skip", "日本")
+    code, _, err = run_here("ask vanilla wiki.txt --recipe quick --reading_params_path pre.params --unknown skip", "日本")
     assert code == 2 and "nothing of the question is left to ask" in err
     known.unlink()
     Path("o").unlink()
 
 
-def test_places_that_are_longer_than_any_answer_are_told_of(mistakes, command):
+def test_places_that_are_longer_than_any_answer_are_told_of(mistakes):
     place = "Llanfairpwllgwyngyllgogerychwyrnd"
     Path("far.tsv").write_text(f"Where was A born?\t{place}\nWhere was B born?\t{place[:32]}\n", encoding="utf-8")
-    code, out, err = command(f"{EVALUATE} pre.params --eval_corpus_path far.tsv")
+    code, out, err = run_here(f"{EVALUATE} pre.params --eval_corpus_path far.tsv")
     assert code == 0 and "Of the places of far.tsv, 1 can't be answered: an answer has at most 32 characters." in out, err
-    assert "can't be answered" not in command(f"{EVALUATE} pre.params")[1]
+    assert "can't be answered" not in run_here(f"{EVALUATE} pre.params")[1]
     Path("far.tsv").unlink()
     Path("o").unlink()
 
@@ -610,8 +605,8 @@ def mistaken_files(world, tmp_path_factory):
     torch.save({"tok_emb.weight": Evil()}, folder / "evil.params")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        pretrain(run_here, "vanilla", "pre.params")
-        pretrain(run_here, "perceiver", "down.params", "--bottleneck_dim", "16")
+        pretrain("vanilla", "pre.params", "--device", "cpu")
+        pretrain("perceiver", "down.params", "--bottleneck_dim", "16", "--device", "cpu")
     (folder / "half.params").write_bytes((folder / "pre.params").read_bytes()[:5000])
     content = bytearray((folder / "pre.params").read_bytes())
     content[len(content) // 2] ^= 1  # of a weight's last bits
@@ -639,20 +634,21 @@ def mistakes(mistaken_files, monkeypatch):
     return mistaken_files
 
 
-def test_a_card_of_other_parameters_is_not_believed(mistakes, command):
+def test_a_card_of_other_parameters_is_not_believed(mistakes):
     torch.save({name: 2 * tensor for name, tensor in torch.load("pre.params", weights_only=True).items()}, "foreign.params")
     card_path("foreign.params").write_bytes(card_path("pre.params").read_bytes())
     text = Path("wiki.txt").read_text(encoding="utf-8").replace("z", "☂")
     Path("shifted2.txt").write_text(text, encoding="utf-8")
     Path("dev.tsv").write_text("Where was A born?\tLima\n", encoding="utf-8")
     line = "evaluate vanilla shifted2.txt --recipe quick --eval_corpus_path dev.tsv --outputs_path o --reading_params_path foreign.params"
-    assert command(line)[0] == 0
+    assert run_here(line)[0] == 0
     for name in ("foreign.params", "foreign.params.json", "shifted2.txt", "dev.tsv", "o"):
         Path(name).unlink()
 
 
-def test_a_full_handout_checkpoint_round_trips_and_is_a_plain_state_dict(folder, command):
+def test_a_full_handout_checkpoint_round_trips_and_is_a_plain_state_dict(folder):
     """What another implementation would write and read: an ordinary dict of tensors under the contract's names."""
+    torch.manual_seed(0)
     save_params(sharpened(untrained(stages.read_corpus("wiki.txt", "vanilla", RECIPES["handout"]), "handout"), std=0.1), "p")
     state = torch.load("p", weights_only=True)
     assert type(state) is dict and all(type(tensor) is torch.Tensor and tensor.device.type == "cpu" for tensor in state.values())
@@ -660,17 +656,17 @@ def test_a_full_handout_checkpoint_round_trips_and_is_a_plain_state_dict(folder,
     outputs = []
     for name in ("p", "foreign.params"):
         line = f"evaluate vanilla wiki.txt --reading_params_path {name} --eval_corpus_path birth_dev.tsv --outputs_path out"
-        assert command(line)[0] == 0
+        assert run_here(line)[0] == 0
         outputs.append(Path("out").read_bytes())
     assert outputs[0] == outputs[1] and len(set(outputs[0].splitlines())) > 1
 
 
-def test_what_nobody_expected_gets_one_line_too_and_its_traceback_with_debug(folder, command, monkeypatch):
+def test_what_nobody_expected_gets_one_line_too_and_its_traceback_with_debug(folder, monkeypatch):
     def fail(*_):
         raise RuntimeError("boom\nand more")
 
     monkeypatch.setattr(stages, "make_model", fail)
-    code, _, err = command(TRAIN)
+    code, _, err = run_here(TRAIN)
     assert code == 1 and err == "run.py: error: RuntimeError: boom (--debug shows where)\n"
-    code, _, err = command(TRAIN, "--debug")
+    code, _, err = run_here(TRAIN, "--debug")
     assert code == 1 and 'raise RuntimeError("boom' in err

@@ -133,6 +133,7 @@ def test_missing_files_are_listed_and_nothing_is_zipped(project):
     assert code == 1 and not (project / "assignment5.zip").exists()
     problems = [line.strip() for line in errors.splitlines()[1:]]
     assert problems == ["vanilla.model.params is missing", "perceiver.pretrain.test.predictions is missing"]
+    assert collect_by_script(project, cwd=project)[0] == 1
 
 
 def test_what_does_not_belong_together_is_named_and_nothing_is_zipped(project, outputs):

@@ -29,7 +29,9 @@ class Points(dict):
     """What a run writes of its curves: for each tag, the values by step."""
 
     def add_scalar(self, tag, value, step):
-        self.setdefault(tag, {})[step] = value
+        points = self.setdefault(tag, {})
+        assert step not in points
+        points[step] = value
 
 
 def small_model(variant="vanilla", **changes):
@@ -206,7 +208,7 @@ def test_a_step_is_adamw_on_the_clipped_gradient():
 
 
 def test_other_models_and_datasets_are_trained_whole():
-    class Points(Dataset):
+    class Samples(Dataset):
         def __len__(self):
             return 64
 
@@ -219,7 +221,7 @@ def test_other_models_and_datasets_are_trained_whole():
             return prediction, (prediction - y).square().mean()
 
     config = TrainerConfig(max_epochs=60, batch_size=16, learning_rate=0.1, weight_decay=0.0)
-    trainer = Trainer(Line(2, 1), Points(), None, config)
+    trainer = Trainer(Line(2, 1), Samples(), None, config)
     trainer.train()
     assert trainer.loss < 1e-3
 
