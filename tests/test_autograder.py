@@ -362,7 +362,7 @@ def test_what_a_submission_loses(grading, data, hides, monkeypatch, tmp_path, na
     assert report.score() == sum(points for key, points in ALL_POINTS.items() if key not in lost(report) and (hides or "test" not in key))
     assert time.monotonic() - began < 60
     assert {path: path.read_bytes() for path in untouched} == before
-    ps = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False).stdout
+    ps = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=False).stdout
     assert str(tmp_path / "outlived") not in ps and "--outputs_path again.predictions" not in ps
     places = set(gold(data, "test").values()) - set(gold(data, "dev").values())
     assert not places & set(re.findall(r"\w+", report.table()))  # no output tells a place of the test
