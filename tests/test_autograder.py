@@ -399,7 +399,7 @@ def test_the_code_gets_the_characters_the_question_and_the_recipe_and_no_more(da
     tells = """
 import sys
 from pathlib import Path
-files = sorted(path.as_posix() for path in Path().rglob("*.*"))
+files = sorted(path.as_posix() for path in Path().rglob("*") if path.is_file())
 told = files, *(Path(sys.argv[n]).read_text(encoding="utf-8") for n in (3, 7)), sys.argv[-2:]
 Path("again.predictions").write_text(repr(told) + "\\n", encoding="utf-8")
 """
