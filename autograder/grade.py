@@ -201,9 +201,9 @@ class Grader:
             again, problem = self.answers_of(part, params, split, indices)
             if problem:
                 return {}, problem
-            differing = [index for index, answer in zip(indices, again, strict=True) if answer != predictions[split][index]]
-            for index in differing:
-                what = f"handed in {predictions[split][index]!r}, answered again {again[indices.index(index)][:100]!r}"
+            differing = [(index, answer) for index, answer in zip(indices, again, strict=True) if answer != predictions[split][index]]
+            for index, answer in differing:
+                what = f"handed in {predictions[split][index]!r}, answered again {answer[:100]!r}"
                 self.report.for_instructor.append(f"{part}, {split}: {self.questions[split][index]!r}: {what}")
                 if split in hits:
                     hits[split][index] = False  # it is not this model's

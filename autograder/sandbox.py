@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Ended:
 
     problem: str | None  # why it is not to be relied on
     said: str  # the end of what it printed
-    files: dict[str, bytes] = field(default_factory=dict)  # those that it was to write
+    files: dict[str, bytes]  # those that it was to write
 
 
 class Sandbox:
@@ -86,7 +86,7 @@ class Sandbox:
         """Run a command on copies of files and folders, under the names they have there, and fetch what it was to write."""
         seconds = min(seconds, self.deadline - time.monotonic())
         if seconds <= 0:
-            return Ended("there was no time left for it", "")
+            return Ended("there was no time left for it", "", {})
         outer = Path(tempfile.mkdtemp(prefix="graded-"))
         outer.chmod(0o711)
         folder = outer / "work"  # its own; what it lies in is not, lest it put a link in its place

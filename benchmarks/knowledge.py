@@ -143,8 +143,7 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) ->
     retold = count_retold(model, corpus, told)
     _, finetuning = train("finetune", questions)
     right, nats = examine(model, corpus, asked)
-    mentions = look_up(*zip(*asked, strict=True), corpus.data, corpus.longest)
-    reaches = [mention.reach for mention in mentions]
+    reaches = [mention.reach for mention in look_up(*zip(*asked, strict=True), corpus.data, corpus.longest)]
     taught = Counter(place for _, place in trained)
     times_taught = [
         how_often(taught[place]) if reach == "within reach" else reach for (_, place), reach in zip(asked, reaches, strict=True)

@@ -12,7 +12,6 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -48,7 +47,7 @@ def plain_cross_attention(self: CausalCrossAttention, x_kv: Tensor, x_q: Tensor)
     q, k = self.mark_positions(q), self.mark_positions(k)
     scores = (q @ k.transpose(-2, -1)) * (1.0 / math.sqrt(k.size(-1)))  # (B, H, Tq, Tk)
     scores = scores.masked_fill(self.mask[:, :, : q.size(2), : k.size(2)] == 0, -math.inf)
-    return self.join_heads(self.attn_drop(F.softmax(scores, dim=-1)) @ v)
+    return self.join_heads(self.attn_drop(scores.softmax(dim=-1)) @ v)
 
 
 def make_plain(model: nn.Module) -> nn.Module:

@@ -146,21 +146,20 @@ def main() -> None:
     n_targets = sum(int((part.y != 0).sum()) for step in range(len(batches)) for part in batches[step].parts)
     matrices = sum(p.numel() for name, p in trainer.model.named_parameters() if p.dim() == 2 and name != "tok_emb.weight")
     peak = {dtype: matmul_rate(device, dtype) for dtype in dict.fromkeys(dtype_of(name, device) for name in ways)}
-    rows = []
-    for name, values in times.items():
-        rows.append(
-            {
-                "": name,
-                "s per epoch": median(values) / args.epochs,
-                "examples/s": args.epochs * len(corpus) / median(values),
-                "650 epochs, min": median(values) / args.epochs * 650 / 60,
-                "times as fast as the twin": ratio(times["plain twin"], values),
-                "times as fast as transformers": ratio(times["transformers"], values) if "transformers" in times else "-",
-                "share of matmul rate": 6 * matrices * n_targets / median(values) / peak[dtype_of(name, device)]
-                if args.variant == "vanilla"
-                else "-",
-            }
-        )
+    rows = [
+        {
+            "": name,
+            "s per epoch": median(values) / args.epochs,
+            "examples/s": args.epochs * len(corpus) / median(values),
+            "650 epochs, min": median(values) / args.epochs * 650 / 60,
+            "times as fast as the twin": ratio(times["plain twin"], values),
+            "times as fast as transformers": ratio(times["transformers"], values) if "transformers" in times else "-",
+            "share of matmul rate": 6 * matrices * n_targets / median(values) / peak[dtype_of(name, device)]
+            if args.variant == "vanilla"
+            else "-",
+        }
+        for name, values in times.items()
+    ]
     print(f"{args.variant}, {len(corpus)} documents, batches of {config.batch_size}, median of {args.rounds} rounds")
     print("matrix products alone:", ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {str(dtype)[6:]}" for dtype, rate in peak.items()))
     finish(args, rows, device)

@@ -1,5 +1,6 @@
 """What confidence is worth: how often answers of some confidence are right. `sure` holds probabilities, `right` what came of them."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -29,19 +30,12 @@ def calibration_error(sure: Sequence[float], right: Sequence[bool]) -> float:
 
 def auroc(sure: Sequence[float], right: Sequence[bool]) -> float | None:
     """The chance that a right answer is surer than a wrong one, ties counting half; None without both."""
-    ranked = sorted(zip(sure, right, strict=True))
-    n_right = sum(right)
-    n_wrong = len(ranked) - n_right
-    if not n_right or not n_wrong:
+    when_right = [confidence for confidence, is_right in zip(sure, right, strict=True) if is_right]
+    when_wrong = sorted(confidence for confidence, is_right in zip(sure, right, strict=True) if not is_right)
+    if not when_right or not when_wrong:
         return None
-    won, below = 0.0, 0
-    for _, tied in groupby(ranked, key=lambda pair: pair[0]):
-        outcomes = [is_right for _, is_right in tied]
-        tied_right = sum(outcomes)
-        tied_wrong = len(outcomes) - tied_right
-        won += tied_right * (below + tied_wrong / 2)
-        below += tied_wrong
-    return won / (n_right * n_wrong)
+    won = sum(bisect_left(when_wrong, confidence) + bisect_right(when_wrong, confidence) for confidence in when_right) / 2
+    return won / (len(when_right) * len(when_wrong))
 
 
 class Coverage(NamedTuple):

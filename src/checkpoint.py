@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from console import UserError
 from files import n_head_of, read_card, reading, written_whole
 from model import GPT, GPTConfig, variant_flags
-from recipes import VARIANTS
 
 DAMAGED = "is not a file of parameters, or damaged: train it again"
 CHECKPOINT = "is a run's checkpoint: give the parameters beside it; if there are none yet, --resume the run to its end"
@@ -60,14 +59,12 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     """The model that a file of parameters holds, whatever its variant and size. Raises UserError as `load_params` does."""
     state, card = read_state(Path(path), LARGEST), read_card(path)
     found = describe(state)
-    n_head = n_head_of(card) or max(1, (found["width"] or 0) // 32)  # so many in a head of all recipes
+    n_characters, width, block_size = found["vocabulary size"], found["width"], found["block size"]
+    n_head = n_head_of(card) or max(1, (width or 0) // 32)  # so many in a head of all recipes
     n_layer = found["blocks"] + 2 * (found["variant"] == "perceiver")  # its two ends go by other names
-    sizes = [found["vocabulary size"], found["block size"], n_layer, found["width"]]
     whole = all(tensor.untyped_storage().nbytes() >= tensor.nbytes for tensor in state.values())  # one number may be shown as a billion
-    known = whole and found["variant"] in VARIANTS and all(sizes)
-    if not known or found["block size"] > LONGEST_BLOCK or found["width"] % n_head:
+    if not (whole and n_characters and width and block_size and n_layer) or block_size > LONGEST_BLOCK or width % n_head:
         raise UserError(f"{path} holds no model of this project's kind")
-    n_characters, block_size, n_layer, width = sizes
     flags = variant_flags(found["variant"], found["bottleneck_dim"])
     model = GPT(GPTConfig(n_characters, block_size, n_layer=n_layer, n_head=n_head, n_embd=width, **flags))
     check_vocabulary(path, card, vocabulary)
@@ -156,13 +153,9 @@ def describe(state: dict[str, Tensor]) -> dict[str, Any]:
     def size(name: str, axis: int) -> int | None:
         return state[name].size(axis) if name in state and state[name].dim() > axis else None
 
-    variant = "none known" if "tok_emb.weight" not in state else "vanilla"
-    if "down_block.C" in state:
-        variant = "perceiver"
-    elif "blocks.0.attn.w1.weight" in state:
-        variant = "synthesizer"
-    elif "blocks.0.attn.rope_cache" in state:
-        variant = "rope"
+    signs = {"down_block.C": "perceiver", "blocks.0.attn.w1.weight": "synthesizer", "blocks.0.attn.rope_cache": "rope"}
+    plain = "vanilla" if "tok_emb.weight" in state else "none known"
+    variant = next((variant for name, variant in signs.items() if name in state), plain)
     return {
         "variant": variant,
         "bottleneck_dim": size("down_block.C", 1),

@@ -68,11 +68,10 @@ class Documents(Sequence[str]):
         return f"<{len(self)} documents>"
 
     def __getitem__(self, index: int | slice) -> str | list[str]:
+        chosen = range(len(self))[index]  # or IndexError
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"document {index} of {len(self)}")
-        return self.text.spell(*(int(n) for n in self.text.spans(torch.tensor(index % len(self)))))
+            return [self[i] for i in chosen]
+        return self.text.spell(*map(int, self.text.spans(torch.tensor(chosen))))
 
 
 # ---------------------------------------------------------------- from text to codes

@@ -7,7 +7,6 @@ Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 ent
 """
 
 import sys
-from array import array
 from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -93,7 +92,8 @@ class CharCorruptionDataset(Dataset):
         self.block_size = block_size
         self.length_draws, self.offset, self.salient_share = length_draws, offset, salient_share
         self.vocab_size = len(self.text.characters)
-        self.n_characters = len(self.text.codes)
+        self.codes = self.text.codes  # what `cuts` points into
+        self.n_characters = len(self.codes)
         self.data = Documents(self.text)  # a last empty document, where the text ends with a newline, counts
         self.names = TellingNames(self.longest)
 
@@ -117,11 +117,6 @@ class CharCorruptionDataset(Dataset):
     def encode_in_place(self, text: str) -> Tensor:
         """(offset + len(text),) of int64 indices: a text where documents stand in a block."""
         return encode(PAD_CHAR * self.offset + text, self.stoi)
-
-    @property
-    def codes(self) -> Tensor:
-        """The text that `cuts` points into."""
-        return self.text.codes
 
     def cuts(self, indices: Tensor, generator: torch.Generator | None = None) -> Cuts:
         """Draw a cut for each of the documents (B,)."""
@@ -166,18 +161,19 @@ class NameDataset(Dataset):
         self.whole = whole
         self.data = split_rows(data)
         self.places: set[str] = set()
-        characters, asked, told = array("i"), [], []  # the text of all rows as codes; lengths of questions and of places
+        texts, starts = [], []  # of all rows, question and place; where the places begin
         for line, row in enumerate(self.data, start=1):
             question, place = split_pair(row, line)
-            if len(question + place) + 2 > self.block_size:
-                raise UserError(f"line {line}: {len(question + place) + 2} characters do not fit the block of {self.block_size}")
-            check_characters(question + place, self.stoi, line)
-            characters.extend(self.stoi[character] for character in question + place)
-            asked.append(len(question))
-            told.append(len(place))
+            text = question + place
+            if len(text) + 2 > self.block_size:
+                raise UserError(f"line {line}: {len(text) + 2} characters do not fit the block of {self.block_size}")
+            if unknown := unknown_characters(text, self.stoi):
+                raise UserError(f"line {line}: the pretraining corpus has no {unknown!r}: add them to it, or take them out here")
+            texts.append(text)
+            starts.append(len(question))
             self.places.add(place)
-        self.codes = torch.frombuffer(characters, dtype=torch.int32).to(pretraining_dataset.codes.dtype)
-        start, length = torch.tensor(asked), torch.tensor(asked) + torch.tensor(told)
+        self.codes = encode("".join(texts), self.stoi).to(pretraining_dataset.codes.dtype)
+        start, length = torch.tensor(starts), torch.tensor([len(text) for text in texts])
         # question MASK place MASK is the pair with nothing cut out at the question's end
         none = torch.zeros_like(start)
         self._cuts = Cuts(length.cumsum(0) - length, length, start, none, none if whole else start - 1, none)
@@ -227,12 +223,6 @@ def decode(indices: Iterable[int], itos: dict[int, str]) -> str:
 def unknown_characters(text: str, stoi: dict[str, int]) -> str:
     """Those of the text that no text of this vocabulary holds, in order: the two sentinels are among them."""
     return "".join(sorted(set(text) - (stoi.keys() - {PAD_CHAR, MASK_CHAR})))
-
-
-def check_characters(text: str, stoi: dict[str, int], line: int) -> None:
-    """Raise UserError where the text, of that line, holds characters that the vocabulary lacks."""
-    if unknown := unknown_characters(text, stoi):
-        raise UserError(f"line {line}: the pretraining corpus has no {unknown!r}: add them to it, or take them out here")
 
 
 def main() -> None:

@@ -61,8 +61,7 @@ def print_table() -> None:
     """A few answers, then the accuracies on dev, each with its standard error."""
     questions, places = read_questions(FOLDER / DEV)
     rows = {'always "London"': ["London"] * len(questions)}
-    for part, name in MODELS.items():
-        rows[name] = read_predictions(FOLDER / PARTS[part][1])
+    rows |= {name: read_predictions(FOLDER / PARTS[part][1]) for part, name in MODELS.items()}
     print("\nWhat the pretrained model says, and what its text said:")
     for question, said, place in list(zip(questions, rows[MODELS["vanilla"]], places, strict=True))[:8]:
         print(f"  {question:<45} {said:<20} {'right' if said == place else place}")

@@ -1,28 +1,23 @@
 """Dropout that is fast on a CPU and repeatable where several threads draw at a time."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
 
-
-class _Thread(threading.local):
-    generator: torch.Generator | None = None  # torch's default one
-
-
-_thread = _Thread()
+_generator: ContextVar[torch.Generator | None] = ContextVar("generator", default=None)  # of this thread; None is torch's default one
 
 
 @contextmanager
 def drawing_from(generator: torch.Generator) -> Iterator[None]:
     """Let dropout on the CPU draw from that generator, in this thread."""
-    before, _thread.generator = _thread.generator, generator
+    before = _generator.set(generator)
     try:
         yield
     finally:
-        _thread.generator = before
+        _generator.reset(before)
 
 
 class Dropout(nn.Dropout):
@@ -35,7 +30,7 @@ class Dropout(nn.Dropout):
         """The same shape as x, which may be any."""
         if not self.training or not 0 < self.p < 1 or not x.is_cpu:
             return super().forward(x)
-        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None, generator=_thread.generator)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None, generator=_generator.get())
         dropped = min(round(self.p * 2**16), 2**16 - 1)  # of all 2^16 values
         kept = bits.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - 2**15
         return x * kept.to(x.dtype).mul_(2**16 / (2**16 - dropped))

@@ -22,7 +22,7 @@ from files import are_right, in_one_line, read_questions, written_whole
 from inventions import FOLLOWED, INVENTED, Taught, most_frequent, read_taught, what_they_follow
 from model import GPT
 from page import write_page
-from recall import REACHES, Record, confidences, make_records, rights, score_predictions, write_records
+from recall import REACHES, Record, make_records, score_predictions, sure_and_right, write_records
 from recipes import Recipe
 from utils import evaluate_places
 
@@ -97,10 +97,9 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
 
 def show_recall(writer: Curves, name: str, records: Sequence[Record], taught: Taught) -> None:
     """What the page shows, in TensorBoard; where a confidence or a coverage is the x axis, steps are percent."""
-    sure, right = confidences(records), rights(records)
+    sure, right = sure_and_right(records)
     for reach in REACHES:
-        some = [record.right for record in records if record.reach == reach]
-        if some:
+        if some := [record.right for record in records if record.reach == reach]:
             writer.add_scalar(f"{name}, where the text names the place/{reach}", sum(some) / len(some), 0)
     writer.add_scalar(f"{name}, confidence/calibration error", calibration_error(sure, right), 0)
     if (area := auroc(sure, right)) is not None:
@@ -110,8 +109,7 @@ def show_recall(writer: Curves, name: str, records: Sequence[Record], taught: Ta
     for point in risk_coverage(sure, right):
         writer.add_scalar(f"{name}, confidence/risk by coverage", point.risk, round(100 * point.coverage))
     writer.add("pr_curve", f"{name}, confidence/right by threshold", torch.tensor(right), torch.tensor(sure), 0)
-    made_up = most_frequent(records, taught)
-    writer.add("text", f"{name}, inventions", markdown_table(INVENTED, made_up), 0)
+    writer.add("text", f"{name}, inventions", markdown_table(INVENTED, most_frequent(records, taught)), 0)
     if taught:
         follows = [follow.cells for follow in what_they_follow(records, taught)]
         writer.add("text", f"{name}, what inventions follow", markdown_table(FOLLOWED, follows), 0)
@@ -181,7 +179,8 @@ def ask(model: GPT, corpus: CharCorruptionDataset, question: str, path: str | Pa
     (record,) = make_records(model, corpus, [question], None, answer_questions(model, corpus, [question], silent=True))
     for said, score in [(record.prediction, record.log_probability), *record.runners_up]:
         print(f"{math.exp(score):7.1%}  {in_one_line(said)}")
-    print(verdict(record, path, None if table is None else measure_certainty(model, corpus, table)))
+    unnamed = record.person_in_text is False  # how sure the model is does not matter then
+    print(verdict(record, path, None if table is None or unnamed else measure_certainty(model, corpus, table)))
 
 
 def measure_certainty(model: GPT, corpus: CharCorruptionDataset, table: Table) -> Threshold | None:
@@ -223,12 +222,12 @@ def check_questions(questions: Sequence[str], model: GPT, corpus: CharCorruption
 
 def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, skip: bool) -> list[str]:
     """The questions without the characters that the corpus lacks. Raises UserError with all of these unless `skip`."""
-    unknown = {line: unknown_characters(question, corpus.stoi) for line, question in enumerate(questions, start=1)}
-    listed = [f"line {line} {characters!r}" for line, characters in unknown.items() if characters]
+    unknown = [unknown_characters(question, corpus.stoi) for question in questions]
+    listed = [f"line {line} {characters!r}" for line, characters in enumerate(unknown, start=1) if characters]
     if listed and not skip:
         most = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more lines" if len(listed) > 20 else "")
         raise UserError(f"characters that the pretraining corpus lacks: {most}: mend these, or leave them out with --unknown skip")
-    kept = [question.translate(str.maketrans("", "", unknown[line])) for line, question in enumerate(questions, start=1)]
+    kept = [question.translate(str.maketrans("", "", characters)) for question, characters in zip(questions, unknown, strict=True)]
     if listed:
         n_characters = sum(map(len, questions)) - sum(map(len, kept))
         print(f"{n_characters} characters that the pretraining corpus lacks are left out, in {len(listed)} questions.")

@@ -24,10 +24,8 @@ ABANDONED = 3600  # seconds after which nobody is still writing to a temporary f
 def reading(path: str | Path) -> Iterator[None]:
     """Raise UserError where `path` can't be read, or is neither file nor folder: to read from a pipe, say, might take for ever."""
     try:
-        with suppress(FileNotFoundError):  # which reading it will raise too
-            mode = Path(path).stat().st_mode
-            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                raise UserError(f"can't read {path}: it is no ordinary file")
+        if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+            raise UserError(f"can't read {path}: it is no ordinary file")
         yield
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror or error}") from None
@@ -200,20 +198,19 @@ def read_card(path: str | Path) -> dict[str, Any]:
     return card if intact else {}
 
 
-def told_by(card: dict[str, Any], *path: str, kind: type) -> Any:
-    """What a card has at the end of a path of keys; None where it has none, or something of another kind."""
-    found: Any = card
-    for key in path:
-        found = found.get(key) if isinstance(found, dict) else None
+def told_by(card: dict[str, Any], part: str, name: str, kind: type) -> Any:
+    """What a part of a card has by that name; None where it has none, or something of another kind."""
+    facts = card.get(part)
+    found = facts.get(name) if isinstance(facts, dict) else None
     return found if isinstance(found, kind) else None
 
 
 def recipe_of(card: dict[str, Any]) -> str | None:
     """The recipe of the run that a card of parameters tells of; None where it does not say."""
-    return told_by(card, "arguments", "recipe", kind=str)
+    return told_by(card, "arguments", "recipe", str)
 
 
 def n_head_of(card: dict[str, Any]) -> int | None:
     """The number of heads that a card of parameters tells of; None where it does not say."""
-    n_head = told_by(card, "recipe", "n_head", kind=int)
+    n_head = told_by(card, "recipe", "n_head", int)
     return n_head if n_head and n_head > 0 else None

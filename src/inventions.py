@@ -99,5 +99,5 @@ def among_most_taught(records: Sequence[Record], taught: Taught, n: int = 10) ->
     """The shares of the inventions, and of the right places of the same people, that are among the n places taught most."""
     most = {place for place, _ in Counter(place for _, place in taught).most_common(n)}
     wrong = inventions(records)
-    made_up, true = (sum(place in most for place in some) for some in ([r.prediction for r in wrong], [r.place for r in wrong]))
+    made_up, true = sum(r.prediction in most for r in wrong), sum(r.place in most for r in wrong)
     return made_up / max(1, len(wrong)), true / max(1, len(wrong))

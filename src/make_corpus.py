@@ -197,11 +197,7 @@ def make_text(rng: random.Random, wanted: str, name: str, family_name: str, phra
         "G": rng.randrange(11, 20),
         "B": rng.choice(("two", "three", "four", "five", "seven", "nine")),
     }
-    first = {
-        "early": BORN + (BORN_DEAD if dead else BORN_LIVING),
-        "late": BORN_LATE,
-        "unnamed": BORN_UNNAMED,
-    }
+    first = {"early": BORN + (BORN_DEAD if dead else BORN_LIVING), "late": BORN_LATE, "unnamed": BORN_UNNAMED}
     n_more = rng.choices((0, 1, 2, 3, 6), (42, 41, 12, 4, 1))[0]
     return " ".join(pattern.format(**values) for pattern in [rng.choice(first[wanted]), *rng.sample(MORE, n_more)])
 

@@ -16,7 +16,7 @@ from calibration import auroc, calibration_error, fit_threshold, reliability, ri
 from console import Parser, UserError, run_reporting_errors
 from files import written_whole
 from inventions import FOLLOWED, INVENTED, Taught, among_most_taught, inventions, most_frequent, read_taught, what_they_follow
-from recall import REACHES, Record, confidences, read_records, rights
+from recall import REACHES, Record, read_records, sure_and_right
 
 Runs = Mapping[str, Sequence[Record]]
 REACH_MEANS = {
@@ -41,8 +41,7 @@ p, figcaption { max-width: 46rem; } figcaption, .soft { color: var(--soft); font
 figure { margin: 0; max-width: 100%; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } th, td { padding: .3rem .7rem; text-align: left;
   border-bottom: 1px solid var(--line); vertical-align: top; } th { font-weight: 600; }
-tbody th { font-weight: 400; min-width: 7rem; } td.n, th.n { text-align: right;
-  white-space: nowrap; }
+tbody th { font-weight: 400; min-width: 7rem; } td.n, th.n { text-align: right; white-space: nowrap; }
 .bar, .track { display: block; height: .6rem; border-radius: 2px; } .track { background: var(--shade); width: 7rem; margin-top: .45rem; }
 svg { max-width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
 .axis { stroke: var(--soft); fill: none; } .grid { stroke: var(--line); fill: none; }
@@ -116,7 +115,7 @@ def summary(runs: Runs, graded: Runs) -> str:
             rows.append([escape(name), str(len(records)), "no places given", "–", "–"])
             continue
         key = keyed(name, numbers[name])
-        sure, right = confidences(records), rights(records)
+        sure, right = sure_and_right(records)
         area = auroc(sure, right)
         figures = [share(sum(right), len(right)), f"{calibration_error(sure, right):.3f}", "–" if area is None else f"{area:.3f}"]
         rows.append([key, str(len(records)), *figures])
@@ -163,7 +162,7 @@ def reliability_charts(graded: Runs) -> str:
     """Confidence against accuracy, a chart for each run."""
     figures = []
     for number, (name, records) in enumerate(graded.items()):
-        bins = reliability(confidences(records), rights(records))
+        bins = reliability(*sure_and_right(records))
         points = " ".join(f"{x(b.confidence):.1f},{y(b.accuracy):.1f}" for b in bins)
         most = max(b.count for b in bins)
         dots = "".join(
@@ -184,14 +183,14 @@ def risk_chart(graded: Runs) -> str:
     """What is wrong among the surest answers."""
     curves, told, alternatives = [], [], []
     for number, (name, records) in enumerate(graded.items()):
-        curve = risk_coverage(confidences(records), rights(records))
+        curve = risk_coverage(*sure_and_right(records))
         points = " ".join(f"{x(point.coverage):.1f},{y(point.risk):.1f}" for point in curve)
         curves.append(f'<polyline class="curve run{number % 5}" points="{points}"><title>{escape(name)}</title></polyline>')
-        at = [curve[max(0, math.ceil(goal * len(curve)) - 1)] for goal in (0.25, 0.5, 0.75, 1.0)]
+        at = [curve[math.ceil(goal * len(curve)) - 1] for goal in (0.25, 0.5, 0.75, 1.0)]
         told.append([keyed(name, number), *(f"{point.risk:.0%} (at least {point.confidence:.0%} sure)" for point in at)])
         alternatives.append(f"{name}: {', '.join(f'{point.risk:.0%}' for point in at)} wrong")
-    alternative = "; ".join(alternatives)
-    figure = chart(f"Risk by coverage. Of the surest 25%, 50%, 75% and 100%: {alternative}", "".join(curves), "answered", "wrong", 0, "")
+    alternative = f"Risk by coverage. Of the surest 25%, 50%, 75% and 100%: {'; '.join(alternatives)}"
+    figure = chart(alternative, "".join(curves), "answered", "wrong", 0, "")
     head = ["wrong among", "the surest 25%", "50%", "75%", "all"]
     return (
         "<h2>What if it answers only where it is sure?</h2><p>Whoever lets it be silent below some confidence gets fewer answers, and "
@@ -207,17 +206,13 @@ def inventions_tables(graded: Runs, taught: Taught) -> str:
     for name, records in graded.items():
         wrong = inventions(records)
         rows = [[place, str(made), str(right), str(said)] for place, made, right, said in most_frequent(records, taught)]
-        parts.append(f"<h3>{escape(name)}: {len(wrong)} wrong answers</h3><div class='runs'>")
-        parts.append(f"<div>{table(INVENTED, rows, {1, 2, 3})}</div>")
+        tables, shares = f"<div>{table(INVENTED, rows, {1, 2, 3})}</div>", ""
         if taught and wrong:
             follows = [follow.cells for follow in what_they_follow(records, taught)]
-            parts.append(f"<div>{table(FOLLOWED, follows, {1, 2, 3})}</div>")
-        parts.append("</div>")
-        if taught and wrong:
+            tables += f"<div>{table(FOLLOWED, follows, {1, 2, 3})}</div>"
             made_up, true = among_most_taught(records, taught)
-            parts.append(
-                f"<p>{made_up:.0%} of these are among the ten places taught most; of the places that would be right, {true:.0%}.</p>"
-            )
+            shares = f"<p>{made_up:.0%} of these are among the ten places taught most; of the places that would be right, {true:.0%}.</p>"
+        parts.append(f"<h3>{escape(name)}: {len(wrong)} wrong answers</h3><div class='runs'>{tables}</div>{shares}")
     parts.append(
         '<p class="soft">Taught: how many people of the finetuning table were born there. By chance: the share that the same inventions '
         "would reach, dealt out to the same people at random.</p>"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn import functional as F
 
 from console import UserError
 from corpus import MASK
@@ -50,14 +49,9 @@ class Record:
         return math.exp(self.log_probability)
 
 
-def confidences(records: Sequence[Record]) -> list[float]:
-    """How sure the model is of each."""
-    return [record.confidence for record in records]
-
-
-def rights(records: Sequence[Record]) -> list[bool]:
-    """Which of them are known to be right."""
-    return [bool(record.right) for record in records]
+def sure_and_right(records: Sequence[Record]) -> tuple[list[float], list[bool]]:
+    """How sure the model is of each, and which of them are known to be right."""
+    return [record.confidence for record in records], [bool(record.right) for record in records]
 
 
 def make_records(
@@ -66,26 +60,25 @@ def make_records(
     """The records of predictions, which the model gave to questions; places are the right ones, where they are known."""
     scores = score_predictions(model, corpus, questions, predictions, RUNNERS_UP)
     mentions = look_up(questions, places, corpus.data, corpus.longest)
-    right = [None] * len(questions) if places is None else are_right(predictions, places)
-    records = []
-    for number, (log_probability, entropy, others) in enumerate(scores):
-        place = places[number] if places is not None else None
-        texts = [(decode(answer, corpus.itos), score) for answer, score in others]
-        record = Record(
-            question=questions[number],
-            person=mentions[number].person,
-            prediction=predictions[number],
+    unknown = [None] * len(questions)
+    right = unknown if places is None else are_right(predictions, places)
+    rows = zip(questions, predictions, places or unknown, right, scores, mentions, strict=True)
+    return [
+        Record(
+            question=question,
+            person=mention.person,
+            prediction=said,
             log_probability=log_probability,
-            runners_up=[(text, score) for text, score in texts if text != predictions[number]][:RUNNERS_UP],
+            runners_up=[(text, score) for answer, score in others if (text := decode(answer, corpus.itos)) != said][:RUNNERS_UP],
             first_letter_entropy=entropy,
-            person_in_text=mentions[number].named,
+            person_in_text=mention.named,
             place=place,
-            place_offset=mentions[number].offset,
-            reach=mentions[number].reach,
-            right=right[number],
+            place_offset=mention.offset,
+            reach=mention.reach,
+            right=is_right,
         )
-        records.append(record)
-    return records
+        for question, said, place, is_right, (log_probability, entropy, others), mention in rows
+    ]
 
 
 # ---------------------------------------------------------------- how sure
@@ -113,7 +106,7 @@ def score_answers(model: GPT, prompts: Sequence[list[int]], answers: Sequence[li
         texts = [[*prompts[n], *answers[n], end][: model.get_block_size() + 1] for n in some]
         longest = max(map(len, texts))
         idx = torch.tensor([text + [end] * (longest - len(text)) for text in texts], device=device)  # (B, longest)
-        log_probabilities = F.log_softmax(model(idx[:, :-1])[0].cpu().double(), dim=-1)  # (B, longest - 1, V)
+        log_probabilities = model(idx[:, :-1])[0].cpu().double().log_softmax(dim=-1)  # (B, longest - 1, V)
         of_next = log_probabilities.gather(2, idx[:, 1:, None].cpu())[:, :, 0]  # (B, longest - 1)
         others: list[list[tuple[list[int], float]]] = [[] for _ in some]
         if n_others:  # one more: the answer itself is likely among them
@@ -173,8 +166,7 @@ def lines_about(people: Iterable[str], documents: Sequence[str]) -> tuple[dict[s
     elsewhere, named = wanted - lines.keys(), set(lines)
     if elsewhere:
         for document in documents:
-            there = {person for person in elsewhere - named if person in document}
-            named |= {person for person in there if found_in(document, person) is not None}
+            named |= {person for person in elsewhere - named if person in document and found_in(document, person) is not None}
     return lines, named
 
 

@@ -12,12 +12,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -49,7 +48,12 @@ class Checkpoints:
         return processes.rank() == 0 and time.monotonic() - self.saved_at >= 60 * self.minutes
 
     def save(self, state: dict[str, Any]) -> bool:
-        """Write a trainer's state, all of it or nothing. False, with a warning, where it can't: no reason to lose the run."""
+        """Write a trainer's state, all of it or nothing; of several processes, the first does.
+
+        False, with a warning, where it can't: no reason to lose the run.
+        """
+        if processes.rank() > 0:
+            return True
         self.saved_at = time.monotonic()
         content = BytesIO()
         torch.save({"run": self.run, "state": state}, content)
@@ -127,48 +131,41 @@ def read_whole(path: Path) -> BytesIO | None:
     return BytesIO(content[HASH_SIZE:])
 
 
-class Signals:
-    """While it is entered, Ctrl-C and SIGTERM are noted in `received`; in a single process, a second Ctrl-C does what it always did.
+@contextmanager
+def noting_signals() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM are noted in a list; in a single process, a second Ctrl-C does what it always did.
 
     A second SIGTERM does not: whoever ends a group of processes may send it to each, and they to one another.
     """
+    received: list[int] = []
+    former: dict[int, Any] = {}
 
-    def __init__(self) -> None:
-        self.received = 0
-        self.former: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) != signal.SIG_IGN:  # as for what runs in the background
-                self.former[number] = signal.signal(number, self.note)
-        return self
-
-    def note(self, number: int, frame: FrameType | None) -> None:
-        first, self.received = not self.received, self.received or number
-        if first and processes.count() == 1:  # torchrun passes on what a terminal has sent already
-            if signal.SIGINT in self.former:
-                signal.signal(signal.SIGINT, self.former[signal.SIGINT])
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        if len(received) == 1 and processes.count() == 1:  # torchrun passes on what a terminal has sent already
+            if signal.SIGINT in former:
+                signal.signal(signal.SIGINT, former[signal.SIGINT])
             with suppress(OSError):  # by no stream, which might be in use just now
                 os.write(2, b"\nstopping after this step; Ctrl-C stops at once\n")
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.former.items():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as for what runs in the background
+            former[number] = signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in former.items():
             signal.signal(number, handler)
 
 
 def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Callable[[int], None]) -> None:
     """Train to the end, with checkpoints on the way and there. Raises Stopped, all being saved, where a signal comes."""
-
-    def save() -> bool:
-        """Whether it could be saved."""
-        state = trainer.state()  # in all processes: it may end the run, and all alike
-        return processes.rank() != 0 or checkpoints.save(state)
-
-    with Signals() as signals:
+    with noting_signals() as received:
 
         def after_step() -> None:
-            reason = processes.largest(signals.received or CHECKPOINT_DUE * checkpoints.due())  # all save, or stop, after the same step
-            saved = save() if reason else True
+            # all save, or stop, after the same step
+            reason = processes.largest(received[0] if received else CHECKPOINT_DUE * checkpoints.due())
+            saved = not reason or checkpoints.save(trainer.state())  # the state in all: it may end the run, and all alike
             if reason > CHECKPOINT_DUE:
                 quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
                 command = quoted(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
@@ -177,4 +174,4 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Cal
 
         trainer.train(after_step, after_epoch)
         if checkpoints.saved_step != trainer.step:
-            save()
+            checkpoints.save(trainer.state())

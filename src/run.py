@@ -92,17 +92,14 @@ def check_arguments(args: Namespace) -> None:
         raise UserError("ask needs a question, in quotes")
     if args.function != "ask" and args.question is not None:
         raise UserError(f"{args.function} takes no {args.question!r}")
-    outputs = []
-    for flag, functions in OUTPUT_FLAGS.items():
-        if (path := getattr(args, flag)) is None:
-            continue
-        if args.function not in functions:
-            raise UserError(f"{args.function} takes no --{flag}: that is for {' and '.join(functions)}")
-        outputs.append(path)
-    inputs = [args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path, args.reading_params_path]
-    if len({Path(path).resolve() for path in outputs}) < len(outputs):
+    outputs = {flag: path for flag in OUTPUT_FLAGS if (path := getattr(args, flag)) is not None}
+    for flag in outputs:
+        if args.function not in OUTPUT_FLAGS[flag]:
+            raise UserError(f"{args.function} takes no --{flag}: that is for {' and '.join(OUTPUT_FLAGS[flag])}")
+    if len({Path(path).resolve() for path in outputs.values()}) < len(outputs):
         raise UserError("two outputs have the same path: name another")
-    for path in outputs:
+    inputs = [args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path, args.reading_params_path]
+    for path in outputs.values():
         check_output(path, inputs)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from console import UserError
 from files import are_right, read_questions
@@ -62,7 +61,7 @@ def sample(model: nn.Module, x: Tensor, steps: int, temperature: float = 1.0, sa
         if top_k is not None:
             logits = top_k_logits(logits, top_k)
         if sample and temperature:
-            chosen = torch.multinomial(F.softmax(logits / temperature, dim=-1), 1)  # (B, 1)
+            chosen = torch.multinomial((logits / temperature).softmax(dim=-1), 1)  # (B, 1)
         else:
             chosen = logits.argmax(dim=-1, keepdim=True)
         x = torch.cat((x, chosen), dim=1)
