@@ -1,11 +1,11 @@
-# make demo   the main job in small, in minutes on two cores
-# make reproduce [EDITION=synthesizer] [RECIPE=laptop]   every command of a handout, to the zip; typed again, it goes on
+# make demo   the main job on a small scale, in minutes on two cores
+# make reproduce [EDITION=synthesizer] [RECIPE=laptop]   every command of a handout, up to the zip; typed again, it resumes
 # make test   the tests
-# make test-gpu   those of them that need a CUDA GPU
-# make test-browser   the page of evaluate --report_path in a Chromium; what it looks like goes to pictures/
+# make test-gpu   those tests that need a CUDA GPU
+# make test-browser   the page of evaluate --report_path in Chromium; screenshots go to pictures/
 # make soak   runs killed by the hundred, files damaged by the thousand: half an hour
 # make lint   ruff
-# make autograder [ANSWERS=birth_test.tsv] [INDEX=URL]   autograder.zip for Gradescope; URL: where pip finds PyTorch for CPUs alone
+# make autograder [ANSWERS=birth_test.tsv] [INDEX=URL]   autograder.zip for Gradescope; URL: where pip finds CPU-only PyTorch
 PYTHON ?= python3
 BIN := .venv/bin
 WORKS := $(shell $(BIN)/python -c "import pip; print(1)" 2>/dev/null)
@@ -37,7 +37,7 @@ lint: .venv/development
 autograder:
 	$(if $(WORKS),$(BIN)/python,$(PYTHON)) autograder/build.py $(if $(ANSWERS),--answers "$(ANSWERS)") $(if $(INDEX),--index "$(INDEX)")
 
-# an environment that is there stays, unless its Python is gone or too old; what lacks pip, as stopped half-way, gets it
+# an existing environment stays, unless its Python is gone or too old; one left without pip by an interruption gets it
 .venv/runtime: requirements.txt $(if $(WORKS),,anew)
 	@$(BIN)/python $(NEW_ENOUGH) 2>/dev/null && \
 		{ $(BIN)/python -m pip --version || $(BIN)/python -m venv .venv; } >/dev/null 2>&1 || \
@@ -49,4 +49,4 @@ autograder:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-.PHONY: demo reproduce test test-gpu test-browser soak lint autograder anew # which is never there: what needs it is made again
+.PHONY: demo reproduce test test-gpu test-browser soak lint autograder anew # which never exists: what depends on it is always remade

@@ -2,7 +2,7 @@
 
     python autograder/build.py --answers birth_test.tsv      (or: make autograder ANSWERS=birth_test.tsv)
 
-It holds the grader, the project's code, the data that submissions are asked about and, where given, the answers.
+It holds the grader, the project's code, the data that submissions are asked about and, if given, the answers.
 """
 
 import json
@@ -32,7 +32,7 @@ def main() -> None:
     read_answers(args.answers, questions)
     if read_questions(args.data / DEV)[1] is None:
         raise UserError(f"{args.data / DEV} has no places")
-    read_text(args.data / TEXT)  # which says in one line why it can't be, where it can't
+    read_text(args.data / TEXT)  # raises a one-line error if it can't be read
     announce_if_bundled(args.data / TEXT, file_sha256(args.data / TEXT))
 
     here = ROOT / "autograder"

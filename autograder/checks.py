@@ -1,6 +1,6 @@
 """What a submission's span corruption and attention layers must satisfy, in plain Python.
 
-Nothing here runs a submission's code: what that gave comes in as lists of numbers.
+Nothing here runs a submission's code: its output arrives as lists of numbers.
 """
 
 import math
@@ -10,7 +10,7 @@ from statistics import mean, pstdev
 from typing import Any, NamedTuple
 
 PAD, MASK = "\u25a1", "\u2047"
-BLOCK_SIZE = 50  # of the span corruption that is looked at
+BLOCK_SIZE = 50  # of the span corruption that is checked
 LOOKS = 8  # at each line
 TOLERANCE = 1e-4
 Matrix = list[list[float]]
@@ -34,7 +34,7 @@ class Property(NamedTuple):
 
 
 def corruption_properties(lines: Sequence[str], examples: Any) -> list[Property]:
-    """The properties of examples, [x, y] of indices for each line, as often as `LOOKS` says, by vocabulary index.
+    """The properties of the examples: [x, y] of vocabulary indices for each line, `LOOKS` times over.
 
     10 points in all; the properties are those of the handouts' span corruption.
     """
@@ -80,7 +80,7 @@ def random_matrix(n_rows: int, n_columns: int) -> Matrix:
 
 
 class LayerTask(NamedTuple):
-    """A layer to be made, with which parameters, and what it is to read."""
+    """A layer to build, its parameters, and its inputs."""
 
     layer: str
     config: dict[str, Any]
@@ -89,7 +89,7 @@ class LayerTask(NamedTuple):
 
 
 def layer_tasks() -> dict[str, LayerTask]:
-    """A task for each of the three layers, of random numbers."""
+    """A task for each of the three layers, with random numbers."""
     n_head, width, block_size, T = 3, 6, 8, 7
     config = {"n_head": n_head, "n_embd": width, "block_size": block_size, "vocab_size": 10, "n_layer": 2, "synthesizer": False}
     config |= {"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "bottleneck_dim": 4}
@@ -143,11 +143,11 @@ def dot(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def layer_difference(task: LayerTask, output: Any) -> str | None:
-    """What is wrong with a layer's output; None where it is what the equation gives."""
+    """What is wrong with a layer's output; None if it is what the equation gives."""
     expected = expected_output(task)
     if not isinstance(output, list) or [len(row) for row in output] != [len(row) for row in expected]:
         return "its output has another shape than its input"
     differences = [abs(a - b) for row, right in zip(output, expected, strict=True) for a, b in zip(row, right, strict=True)]
-    if all(difference < TOLERANCE for difference in differences):  # which no NaN is
+    if all(difference < TOLERANCE for difference in differences):  # false for any NaN
         return None
     return f"its output is up to {max(differences):.2g} off"

@@ -1,7 +1,7 @@
-"""Taking rights away from the own process, for good, before it runs a stranger's code (Linux).
+"""Taking rights away from the current process, for good, before it runs a stranger's code (Linux).
 
-Landlock keeps it from files, TCP and signals to others, a seccomp filter from sockets of any kind and from memory
-and keys that belong to no process, and root loses its capabilities. The numbers are those of the kernel's headers: landlock.h,
+Landlock keeps it from files, TCP and signals to other processes, a seccomp filter keeps it from sockets of any kind and from
+memory and keys that belong to no process, and root loses its capabilities. The numbers are from the kernel's headers: landlock.h,
 prctl.h, seccomp.h, bpf_common.h, unistd.h (docs.kernel.org: userspace-api/landlock, userspace-api/seccomp_filter).
 """
 
@@ -17,15 +17,15 @@ CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # system calls
 PATH_BENEATH = 1
 EXECUTE, WRITE, READ, LIST, TRUNCATE, IOCTL = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
 ON_FILES = EXECUTE | WRITE | READ | TRUNCATE | IOCTL  # the others are rights on folders
-RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many rights on files each version knows; 16 from the fifth on
-TCP, ABSTRACT_SOCKETS_AND_SIGNALS = 0b11, 0b11  # to connect and to listen; to processes outside
-KNOWS_TCP, KNOWS_SIGNALS = 4, 6  # versions
+RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many file-system rights each version knows; 16 from the fifth on
+TCP, ABSTRACT_SOCKETS_AND_SIGNALS = 0b11, 0b11  # to bind and connect; to processes outside
+KNOWS_TCP, KNOWS_SIGNALS = 4, 6  # from these versions on
 
 SET_SECCOMP, CAPBSET_DROP, SET_CHILD_SUBREAPER, SET_NO_NEW_PRIVS = 22, 24, 36, 38
 LAST_CAPABILITY = 40
 FILTER_MODE, ALLOW, REFUSE = 2, 0x7FFF0000, 0x00050000 | 13  # EACCES
 LOAD, JUMP_IF_EQUAL, JUMP_IF_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
-# by architecture: its name in seccomp, and there socket, memfd_create, io_uring_setup; shmget, msgget, semget; add_key, request_key, keyctl
+# by architecture: its seccomp number; those of socket, memfd_create, io_uring_setup; shmget, msgget, semget; add_key, request_key, keyctl
 ARCHITECTURES = {
     "x86_64": (0xC000003E, (41, 319, 425, 29, 68, 64, 248, 249, 250)),
     "aarch64": (0xC00000B7, (198, 279, 425, 194, 186, 190, 217, 218, 219)),
@@ -34,7 +34,7 @@ FOREIGN = 0x40000000  # from here on, x86_64 has the same calls under other numb
 
 
 def landlock_version() -> int:
-    """Which version of Landlock there is; 0 for none."""
+    """The kernel's version of Landlock; 0 for none."""
     return max(0, ctypes.CDLL(None).syscall(CREATE_RULESET, None, 0, 1)) if sys.platform == "linux" else 0
 
 
@@ -44,19 +44,19 @@ def has_filter() -> bool:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of processes below this one whose parent ends."""
+    """Become the parent of any descendant whose own parent ends."""
     ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def prepare(readable: Sequence[Path], writable: Path) -> Callable[[], None]:
-    """What makes the calling process one that may only read some paths and write in one folder, and reach nobody."""
+    """A function that confines the calling process: it may only read some paths and write in one folder, and reaches nobody."""
     libc, version = ctypes.CDLL(None, use_errno=True), landlock_version()
     rules = filter_program() if has_filter() else None
 
     def confine() -> None:
         if os.geteuid() == 0:
             for capability in range(LAST_CAPABILITY + 1):
-                libc.prctl(CAPBSET_DROP, capability, 0, 0, 0)  # what it runs next has none
+                libc.prctl(CAPBSET_DROP, capability, 0, 0, 0)  # so what it executes next has none
         check(libc.prctl(SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         if version:
             restrict_files(libc, version, readable, writable)
@@ -95,9 +95,9 @@ class Program(ctypes.Structure):
 
 
 def filter_program() -> Program:
-    """Refuses the system calls of ARCHITECTURES, and any that come in another guise."""
+    """A filter that refuses the system calls of ARCHITECTURES, and all of another architecture or numbering."""
     architecture, refused = ARCHITECTURES[platform.machine()]
-    end = len(refused) + 2  # of the jumps below, counted from the first comparison of the number
+    end = len(refused) + 2  # where the jumps below lead, counted from the first comparison of the number
     lines = [
         (LOAD, 0, 0, 4),  # the architecture
         (JUMP_IF_EQUAL, 1, 0, architecture),
@@ -111,7 +111,7 @@ def filter_program() -> Program:
     code = b"".join(struct.pack("=HBBI", *line) for line in lines)
     buffer = ctypes.create_string_buffer(code, len(code))
     program = Program(len(lines), ctypes.addressof(buffer))
-    program.kept = buffer  # the structure holds its address only
+    program.kept = buffer  # the structure holds only its address
     return program
 
 

@@ -4,8 +4,8 @@
     python autograder/grade.py assignment5.zip                      prints the table that Gradescope will show
     python autograder/grade.py assignment5.zip --answers FILE       with the test's places, too
 
-A submission's code runs in a sandbox only; what it gives is looked at from outside. Predictions are believed where
-the code, asked again about some of the questions, gives the same answers.
+A submission's code runs only in a sandbox; its output is examined from outside. Predictions are believed if the code,
+asked some of the questions again, gives the same answers.
 """
 
 import json
@@ -29,8 +29,8 @@ from console import Parser, UserError, run_reporting_errors
 from files import are_right, read_questions, read_text, split_rows, written_whole
 from handout import ASKED_FOR, DEV, EDITION_VARIANTS, PARTS, ROUNDING, TEST, TEXT, variant_of
 
-MINUTES = 8.5  # for all of it; Gradescope gives ten
-ASKED_AGAIN = {"dev": 24, "test": 48}  # so many questions
+MINUTES = 8.5  # for everything; Gradescope allows ten
+ASKED_AGAIN = {"dev": 24, "test": 48}  # how many questions of each
 SECONDS_TO_ANSWER, SECONDS_TO_PROBE = 100, 60
 LARGEST_RESULT = 3 * 10**6  # bytes of JSON from the probe
 
@@ -39,11 +39,11 @@ class Grader:
     """Grades one submission with the grader's own data."""
 
     def __init__(self, data: Path, answers: Path | None, recipe: str | None) -> None:
-        """Raises UserError where the data can't be used, or a submission could read the answers."""
+        """Raises UserError if the data can't be used, or a submission could read the answers."""
         self.report = Report(grades_test=answers is not None)
         self.recipe = recipe
         self.box = Sandbox(time.monotonic() + 60 * MINUTES)
-        # of the text, a submission gets the characters and none of the facts: it has learnt these, or looks them up
+        # a submission gets only the text's characters, not its facts: those it must have learnt, not look up
         self.characters = "".join(sorted(set(read_text(data / TEXT)))).encode()
         self.questions = {split: read_questions(data / name)[0] for split, name in (("dev", DEV), ("test", TEST))}
         self.places = {"dev": read_questions(data / DEV)[1], "test": read_answers(answers, self.questions["test"])}
@@ -55,7 +55,7 @@ class Grader:
                 raise UserError(f"a submission could read {answers} on this system, which lacks {'; '.join(self.box.missing)}")
 
     def grade(self, submission: Path) -> Report:
-        """Everything, whatever the submission does."""
+        """Grade everything, whatever the submission does."""
         report = self.report
         report.fail(RUBRIC, "Not reached.")
         with tempfile.TemporaryDirectory(prefix="submission-") as name:
@@ -65,7 +65,7 @@ class Grader:
             except Refused as refused:
                 report.fail(RUBRIC, f"Not graded: {refused}")
                 return report
-            models = [self.folder / PARTS[part][0] for part in ("nopretrain", "vanilla")]  # before they are written anew
+            models = [self.folder / PARTS[part][0] for part in ("nopretrain", "vanilla")]  # before describe_params rewrites them
             self.same_model = all(map(Path.is_file, models)) and models[0].read_bytes() == models[1].read_bytes()
             with report.filling("corruption", "attention", "cross", "synthesizer"):
                 self.probe_code()
@@ -118,7 +118,7 @@ class Grader:
         return {"src": self.folder / "src"} if (self.folder / "src").is_dir() else {}
 
     def describe_params(self) -> dict[str, Any]:
-        """What the grader's own code says of the parameters, which it also writes anew, for a machine without a GPU."""
+        """What the grader's own code says about the parameters, which it also rewrites for a machine without a GPU."""
         names = sorted(params for params, *_ in PARTS.values() if params in self.taken)
         if not names:
             return {}
@@ -137,7 +137,7 @@ class Grader:
     # ---------------------------------------------------------------- predictions
 
     def grade_without_pretraining(self) -> None:
-        """Complete, believed, not wrong altogether, and not the pretrained model."""
+        """Points if this part is complete, believed, not entirely wrong, and not the pretrained model."""
         if self.same_model:
             names = f"{PARTS['nopretrain'][0]} and {PARTS['vanilla'][0]}"
             self.report.fail(["nopretrain"], f"{names} are the same: this part asks for one not pretrained.")
@@ -150,7 +150,7 @@ class Grader:
         self.report.leaderboard["vanilla without pretraining, dev %"] = self.percent("dev", right["dev"])
 
     def grade_variants(self) -> None:
-        """The perceiver or the synthesizer; of both, the better."""
+        """The perceiver or the synthesizer; if there are both, the better."""
         keys = "variant dev", "variant test"
         present = [variant for variant in EDITION_VARIANTS if self.taken & set(PARTS[variant])]
         if not present:
@@ -166,7 +166,7 @@ class Grader:
 
     def grade_part(self, part: str, dev_key: str, test_key: str) -> None:
         """A pretrained model, on dev and on test."""
-        kind = self.described.get(PARTS[part][0], {}).get("variant", part)  # by names that the course's own code gives
+        kind = self.described.get(PARTS[part][0], {}).get("variant", part)  # told by the tensor names of the course's own code
         if kind not in (part, "none known"):
             self.report.fail([dev_key, test_key], f"{part}: {PARTS[part][0]} holds parameters of a {kind} model.")
             return
@@ -183,7 +183,7 @@ class Grader:
             self.report.settle(key, f"{part}: {self.say(split, right[split])}", passed)
 
     def believed(self, part: str) -> tuple[dict[str, int], str | None]:
-        """How many are right of each split whose places are known; and why the part gets no points, if so."""
+        """How many answers are right in each split whose places are known; and why the part gets no points, if it gets none."""
         params, *names = PARTS[part]
         missing = [name for name in PARTS[part] if name not in self.taken]
         if missing:
@@ -194,8 +194,8 @@ class Grader:
             if len(predictions[split]) != len(self.questions[split]):
                 return {}, f"{name} has {len(predictions[split])} lines, there are {len(self.questions[split])} questions."
         hits = {split: are_right(predictions[split], places) for split, places in self.places.items() if places}
-        # of dev, half of them among those that are right, where a forger's would be; of test, by chance: whom the
-        # code is asked about must not tell it which are right
+        # of dev, half are drawn from the right answers, where a forger's would be; of test, all are drawn at random: the
+        # choice of questions must not tell the code which answers are right
         chosen = {"dev": choose(ASKED_AGAIN["dev"], hits["dev"]), "test": choose(ASKED_AGAIN["test"], [False] * len(predictions["test"]))}
         for split, indices in chosen.items():
             again, problem = self.answers_of(part, params, split, indices)
@@ -206,17 +206,17 @@ class Grader:
                 what = f"handed in {predictions[split][index]!r}, answered again {answer[:100]!r}"
                 self.report.for_instructor.append(f"{part}, {split}: {self.questions[split][index]!r}: {what}")
                 if split in hits:
-                    hits[split][index] = False  # it is not this model's
+                    hits[split][index] = False  # not this model's answer
             if len(differing) > ROUNDING:
                 many = f"{len(differing)} of {len(indices)} {split} questions"
                 return {}, f"Asked again, {params} answers {many} otherwise than the file of predictions: make the files anew."
         return {split: sum(hit) for split, hit in hits.items()}, None
 
     def answers_of(self, part: str, params: str, split: str, indices: list[int]) -> tuple[list[str], str | None]:
-        """What the code answers to some questions with these parameters; and what went wrong, if so."""
+        """The code's answers to some questions with these parameters; and what went wrong, if anything."""
         variant = variant_of(part)
         name = DEV if split == "dev" else TEST
-        ending = "\t?\n" if split == "dev" else "\n"  # in the files' own form, the places left out: code may rely on the tab
+        ending = "\t?\n" if split == "dev" else "\n"  # as in the files, but without the places: code may rely on the tab
         questions = "".join(f"{self.questions[split][index]}{ending}" for index in indices)
         command = [sys.executable, "src/run.py", "evaluate", variant, TEXT, "--reading_params_path", params]
         command += ["--eval_corpus_path", name, "--outputs_path", "again.predictions"]
@@ -240,7 +240,7 @@ class Grader:
 
 
 def choose(many: int, hits: list[bool]) -> list[int]:
-    """So many questions to ask again: half of them among the hits, where there are enough of these; in any order."""
+    """`many` questions to ask again, half of them drawn from the hits if there are enough; in random order."""
     right = [index for index, hit in enumerate(hits) if hit]
     first = random.sample(right, min(len(right), many // 2))
     others = sorted(set(range(len(hits))) - set(first))
@@ -249,7 +249,7 @@ def choose(many: int, hits: list[bool]) -> list[int]:
 
 
 def judge(work: Callable[[], Any], otherwise: Any) -> Any:
-    """What `work` makes of numbers from a submission, which may be anything that JSON can be."""
+    """What `work` makes of a submission's numbers, or `otherwise`: they may be any JSON at all."""
     try:
         return work()
     except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError):
@@ -266,7 +266,7 @@ def result_of(ended: Ended) -> tuple[dict[str, dict[str, Any]], str | None]:
 
 
 def read_answers(path: Path | None, questions: list[str]) -> list[str] | None:
-    """The places of the test questions. Raises UserError where the file has others."""
+    """The places of the test questions. Raises UserError if the file has other questions, or no places."""
     if path is None:
         return None
     asked, places = read_questions(path)
@@ -276,7 +276,7 @@ def read_answers(path: Path | None, questions: list[str]) -> list[str] | None:
 
 
 def unfinished() -> Report:
-    """The result until there is one."""
+    """The result to show until there is a real one."""
     report = Report(grades_test=False)
     report.fail(RUBRIC, "The grader did not come to its end: tell the instructor.")
     return report
@@ -300,7 +300,7 @@ def main() -> None:
     write(unfinished())
     if not args.submission.exists():
         raise UserError(f"there is no {args.submission}")
-    if find_spec("torch") is None:  # a submission's code would fail without it, and its student be blamed
+    if find_spec("torch") is None:  # a submission's code would fail without it, and the student be blamed
         raise ModuleNotFoundError("No module named 'torch'")
     grader = Grader(args.data, args.answers, args.recipe)
     if grader.box.missing:

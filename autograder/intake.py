@@ -1,4 +1,4 @@
-"""Taking in what a stranger hands in, a zip or an unpacked folder: only the files that are graded, only ordinary ones."""
+"""Taking in what a stranger hands in, a zip or an unpacked folder: only the files that are graded, and only regular ones."""
 
 import shutil
 import stat
@@ -13,14 +13,14 @@ from typing import BinaryIO, NamedTuple
 from handout import PARTS
 
 WANTED = {name for names in PARTS.values() for name in names}
-LARGEST = {".params": 64 * 10**6, ".predictions": 10**6}  # bytes of such a file
-LARGEST_CODE = 5 * 10**6  # bytes of src/ in all
+LARGEST = {".params": 64 * 10**6, ".predictions": 10**6}  # bytes of a file, by its suffix
+LARGEST_CODE = 5 * 10**6  # bytes of src/ in total
 MOST_FILES = 5000  # in a submission, graded or not
-DEEPEST, LONGEST = 20, 200  # parts and characters of a graded one's name
+DEEPEST, LONGEST = 20, 200  # parts and characters of a graded file's name
 NO_FILE = "is a link, or something else that is no file"
 
 
-class Refused(Exception):  # noqa: N818 - no error of the grader's
+class Refused(Exception):  # noqa: N818 - not an error of the grader
     """A submission that is not graded; the message says why."""
 
 
@@ -34,7 +34,7 @@ class Found(NamedTuple):
 
 
 def take_in(submission: Path, folder: Path) -> set[str]:
-    """Copy what is graded into an empty folder. Returns the names of these files. Raises Refused."""
+    """Copy the graded files into an empty folder. Returns their names. Raises Refused."""
     try:
         found = files_of_folder(submission) if submission.is_dir() else files_of_zip(submission)
         files = list(islice(found, MOST_FILES + 1))
@@ -64,7 +64,7 @@ def files_of_zip(path: Path) -> Iterator[Found]:
     """The files in a zip, none of them unpacked yet."""
     archive = zipfile.ZipFile(path)
     for entry in archive.infolist():
-        name = entry.orig_filename.replace("\\", "/").removeprefix("./")  # as old zippers on Windows wrote, and others
+        name = entry.orig_filename.replace("\\", "/").removeprefix("./")  # as written by old zip programs on Windows, and by others
         kind = stat.S_IFMT(entry.external_attr >> 16)
         flaw = NO_FILE if kind not in (0, stat.S_IFREG) else "is encrypted" if entry.flag_bits & 1 else None
         if name and not name.endswith("/") and kind != stat.S_IFDIR:
@@ -91,7 +91,7 @@ def is_plain(name: str) -> bool:
 
 
 def check(files: list[Found]) -> None:
-    """Raise Refused where files are no ordinary ones or too large, or would be one file on some systems."""
+    """Raise Refused if a file is not a regular one or is too large, or if two would be the same file on some systems."""
     seen: dict[str, str] = {}
     for file in files:
         if file.flaw is not None:
@@ -111,11 +111,11 @@ def check(files: list[Found]) -> None:
 
 
 def find_root(names: list[str]) -> str:
-    """The folder, with a slash, that has a src and files of those that are graded; of several the highest, of these the fullest."""
+    """The folder, with a trailing slash, that has a src and graded files: of several the highest, of these the one with most files."""
     ordered = sorted(set(names))
     files = Counter(name[: name.rfind("/") + 1] for name in ordered if name.rpartition("/")[2] in WANTED)
     roots = {name[: f"/{name}".find("/src/")] for name in ordered if "/src/" in f"/{name}"}
-    for folder in files:  # it may lie in a src itself
+    for folder in files:  # which may itself lie in a src
         code = f"{folder}src/"
         at = bisect_left(ordered, code)
         if at < len(ordered) and ordered[at].startswith(code):
@@ -124,5 +124,5 @@ def find_root(names: list[str]) -> str:
 
 
 def shown(name: str) -> str:
-    """A name for a message, whatever is in it."""
+    """A name in a form safe for messages, whatever is in it."""
     return ascii(name[:100])

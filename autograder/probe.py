@@ -3,7 +3,7 @@
     python probe.py params FILE...    says what each holds, and writes it anew for a machine without a GPU
     python probe.py code              makes examples and layers, as task.json says
 
-The answer is result.json; what was done before something failed is in it.
+The answer is in result.json, including what was done before something failed.
 """
 
 import importlib
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def attempt(work: Callable[[], Any]) -> dict[str, Any]:
-    """What it gives, or what it raises."""
+    """What `work` returns, or what it raises."""
     try:
         return {"value": work()}
     except Exception as error:
@@ -46,18 +46,18 @@ def describe_params(path: str) -> dict[str, Any]:
     from checkpoint import describe, read_state
 
     state = read_state(Path(path), 100 * 10**6)
-    torch.save(state, path)  # written on a GPU, they would want one
+    torch.save(state, path)  # saved from a GPU, they would need one to be loaded
     return describe(state)
 
 
 def corrupt(lines: list[str], block_size: int, looks: int) -> list[list[list[int]]]:
-    """Each line's example as [x, y], all lines as often as asked."""
+    """Each line's example as [x, y]; all lines, `looks` times over."""
     dataset = importlib.import_module("dataset").CharCorruptionDataset("\n".join(lines), block_size)
     return [[list(map(int, part)) for part in dataset[i]] for _ in range(looks) for i in range(len(lines))]
 
 
 def apply_layer(name: str, config: dict[str, Any], weights: dict[str, Any], inputs: list[Any]) -> list[list[float]] | None:
-    """What the submission's layer gives; None where it has no such layer."""
+    """What the submission's layer gives; None if it has no such layer."""
     attention = importlib.import_module("attention")
     if not hasattr(attention, name):
         return None

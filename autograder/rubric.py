@@ -14,7 +14,7 @@ class Item:
     """A line of the rubric."""
 
     name: str
-    points: int | None = None  # None: it is shown and not graded
+    points: int | None = None  # None: shown, but not graded
     visibility: str = "visible"
 
 
@@ -33,21 +33,21 @@ RUBRIC = {
 
 @dataclass
 class Outcome:
-    """What came of an item. Without a score it was not graded here; whether it passed is None where nobody can tell."""
+    """The outcome of an item. Without a score, it was not graded here; `passed` is None if nobody can tell."""
 
     output: str
     score: float | None = None
     passed: bool | None = None
 
     def __post_init__(self) -> None:
-        """What a submission says is shown as text and nothing else."""
+        """Show what a submission says as plain text and nothing else."""
         text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in self.output)
         self.output = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 @dataclass
 class Report:
-    """What came of all items."""
+    """The outcomes of all items."""
 
     grades_test: bool
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Report:
     for_instructor: list[str] = field(default_factory=list)
 
     def settle(self, key: str, output: str, passed: bool | None) -> None:
-        """All points for this item, or none; no score where it is not graded."""
+        """All points for this item, or none; no score if it is not graded."""
         points = RUBRIC[key].points
         self.outcomes[key] = Outcome(output, None if points is None else float(points * bool(passed)), passed)
 
@@ -67,7 +67,7 @@ class Report:
 
     @contextmanager
     def filling(self, *keys: str) -> Iterator[None]:
-        """These items are filled in; where that raises, they fail, and the others go on."""
+        """Fill in these items; if that raises, they fail, and the others are graded all the same."""
         try:
             yield
         except Exception:
@@ -95,7 +95,7 @@ class Report:
         return {"tests": tests, "leaderboard": board, "execution_time": round(seconds, 1), "visibility": "visible", "score": self.score()}
 
     def score(self) -> float:
-        """The sum."""
+        """The sum of the scores."""
         return sum(outcome.score or 0.0 for outcome in self.outcomes.values())
 
     def table(self) -> str:

@@ -1,7 +1,7 @@
 """Running a stranger's code: in a folder of its own, as another user, with limits, and with no way back to the grader.
 
-What of this the system does not offer is listed in `Sandbox.missing`. As root on Linux 5.13 or newer, on x86_64 or aarch64,
-with Python where all may read it, and with psutil, nothing is.
+`Sandbox.missing` lists what the system can't offer of this: nothing, if run as root on Linux 5.13 or newer, on x86_64 or
+aarch64, with Python where all users can read it, and with psutil.
 """
 
 import os
@@ -29,11 +29,11 @@ try:
 except ImportError:
     psutil = None
 
-USERS = range(20000, 60000)  # numbers of users, nearly all of which nobody has
-MEMORY = 600 * 10**6  # resident bytes of all its processes together; limits of address space would stop PyTorch
+USERS = range(20000, 60000)  # user IDs, nearly all of them unassigned
+MEMORY = 600 * 10**6  # resident bytes of all its processes together; limits on address space would stop PyTorch
 PROCESSES = 64  # and threads
 FILE_SIZE = 100 * 10**6
-READ = 64 * 10**6  # bytes of a file that it was to write
+READ = 64 * 10**6  # bytes of a fetched file, at most
 DISK = 500 * 10**6  # bytes in all
 LOOK_EVERY = 0.1  # seconds
 SAID = 2000  # characters kept of what it prints
@@ -43,9 +43,9 @@ SAID = 2000  # characters kept of what it prints
 class Ended:
     """How a command ended."""
 
-    problem: str | None  # why it is not to be relied on
+    problem: str | None  # why its results can't be relied on
     said: str  # the end of what it printed
-    files: dict[str, bytes]  # those that it was to write
+    files: dict[str, bytes]  # of the wanted ones, those that could be read
 
 
 class Sandbox:
@@ -59,7 +59,7 @@ class Sandbox:
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             self.user = unused_user()
             if self.run([sys.executable, "-c", "import json"]).problem:
-                self.user = None  # Python lies where only root may read
+                self.user = None  # Python is where only root can read it
 
     @property
     def missing(self) -> list[str]:
@@ -77,19 +77,19 @@ class Sandbox:
 
     @property
     def keeps_secrets(self) -> bool:
-        """Whether what it runs can ask nobody to read files for it that it can't read."""
+        """Whether what it runs can get nobody else to read files for it that it can't read itself."""
         return self.user is not None or (confinement.landlock_version() >= confinement.KNOWS_SIGNALS and confinement.has_filter())
 
     def run(
         self, command: Sequence[str], files: Mapping[str, Path | bytes] | None = None, wanted: Sequence[str] = (), seconds: float = 60
     ) -> Ended:
-        """Run a command on copies of files and folders, under the names they have there, and fetch what it was to write."""
+        """Run a command on copies of files and folders, placed under the given names, and fetch the files wanted from it."""
         seconds = min(seconds, self.deadline - time.monotonic())
         if seconds <= 0:
             return Ended("there was no time left for it", "", {})
         outer = Path(tempfile.mkdtemp(prefix="graded-"))
         outer.chmod(0o711)
-        folder = outer / "work"  # its own; what it lies in is not, lest it put a link in its place
+        folder = outer / "work"  # the command's own; the folder around it is not, lest the command put a link in its place
         folder.mkdir(mode=0o700)
         try:
             for file, source in (files or {}).items():
@@ -107,7 +107,7 @@ class Sandbox:
             remove(outer)
 
     def watched(self, command: Sequence[str], folder: Path, log: Any, seconds: float) -> str | None:
-        """Run a command to its end, or until it does what it may not; why it is not to be relied on, if so."""
+        """Run a command until it ends or does what it may not. Returns why its results can't be relied on, if so."""
         streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
         powers = self.restrictions(folder, seconds)
         try:
@@ -116,7 +116,7 @@ class Sandbox:
             return f"it can't be started: {error}"
         try:
             with suppress(OSError):
-                Path(f"/proc/{process.pid}/oom_score_adj").write_text("1000", encoding="ascii")  # where memory ends, it goes first
+                Path(f"/proc/{process.pid}/oom_score_adj").write_text("1000", encoding="ascii")  # if memory runs out, it is killed first
             problem = watch(process, folder, seconds)
         finally:
             self.end_all(process)
@@ -125,13 +125,13 @@ class Sandbox:
         return problem
 
     def restrictions(self, folder: Path, seconds: float) -> dict[str, Any]:
-        """What makes subprocess start a command with little power."""
+        """Arguments that make subprocess start a command with few rights."""
         if resource is None:
             return {}
         limits = {resource.RLIMIT_FSIZE: FILE_SIZE, resource.RLIMIT_CORE: 0, resource.RLIMIT_CPU: int(4 * seconds) + 1}
         as_user: dict[str, Any] = {}
         if self.user is not None:
-            limits[resource.RLIMIT_NPROC] = PROCESSES  # of all that the user runs
+            limits[resource.RLIMIT_NPROC] = PROCESSES  # counted over all that the user runs
             as_user = {"user": self.user, "group": self.user, "extra_groups": []}
         confine: Callable[[], None] = confinement.prepare(readable_paths(), folder) if sys.platform == "linux" else lambda: None
 
@@ -143,12 +143,12 @@ class Sandbox:
         return as_user | {"preexec_fn": before_start, "umask": 0o077}
 
     def end_all(self, process: subprocess.Popen) -> None:
-        """End a command with all that it has started, whatever that has done to get away."""
+        """End a command and everything it has started, whatever that has done to escape."""
         with suppress(OSError, AttributeError):
-            os.killpg(process.pid, 9)  # all at once, but for those that left the group
+            os.killpg(process.pid, 9)  # all at once, except those that left the group
         if self.user is not None:
             kill_all = [sys.executable, "-c", "import os; os.kill(-1, 9)"]
-            with suppress(subprocess.TimeoutExpired):  # it can be stopped by what it is to end
+            with suppress(subprocess.TimeoutExpired):  # the processes it is meant to kill can stop it first
                 subprocess.run(kill_all, user=self.user, group=self.user, extra_groups=[], check=False, capture_output=True, timeout=5)
         for _ in range(100):
             left = descendants()
@@ -163,7 +163,7 @@ class Sandbox:
 
 
 def watch(process: subprocess.Popen, folder: Path, seconds: float) -> str | None:
-    """Wait until it ends; what it does that it may not, or None."""
+    """Wait until it ends. Returns what it did that it may not, or None."""
     ends, free = time.monotonic() + seconds, shutil.disk_usage(folder).free
     while True:
         with suppress(subprocess.TimeoutExpired):
@@ -171,7 +171,7 @@ def watch(process: subprocess.Popen, folder: Path, seconds: float) -> str | None
             return None
         if time.monotonic() > ends:
             return f"it took longer than {seconds:.0f} seconds"
-        if free - shutil.disk_usage(folder).free > DISK and disk_used(folder) > DISK:  # the first is quick, and others write too
+        if free - shutil.disk_usage(folder).free > DISK and disk_used(folder) > DISK:  # the first check is quick, but others write too
             return f"it wrote more than {DISK // 10**6} MB"
         running = descendants()
         if len(running) > PROCESSES:
@@ -181,10 +181,10 @@ def watch(process: subprocess.Popen, folder: Path, seconds: float) -> str | None
 
 
 def unused_user() -> int:
-    """The number of a user of whom no process runs, so that what the sandbox ends is its own."""
+    """A user ID under which no process runs, so that the sandbox ends only its own processes."""
     uids = [process.info["uids"] for process in psutil.process_iter(["uids"])] if psutil is not None else []
     running = {some.real for some in uids if some is not None}
-    return random.SystemRandom().choice([user for user in USERS if user not in running])  # another grader's seed may be the same
+    return random.SystemRandom().choice([user for user in USERS if user not in running])  # another grader may have the same seed
 
 
 def descendants() -> list[Any]:
@@ -193,7 +193,7 @@ def descendants() -> list[Any]:
 
 
 def resident(process: Any) -> int:
-    """The bytes of memory that a process has; 0 once it has ended."""
+    """The resident memory of a process, in bytes; 0 once it has ended."""
     try:
         return process.memory_info().rss
     except psutil.Error:
@@ -201,10 +201,10 @@ def resident(process: Any) -> int:
 
 
 def disk_used(folder: Path) -> int:
-    """The bytes that a folder takes, with all in it."""
+    """The bytes that a folder and everything in it take up."""
     if os.name != "posix":
         return sum(path.lstat().st_size for path in folder.rglob("*"))
-    try:  # by what follows paths of any length
+    try:  # with a program that can follow paths of any length
         kilobytes = subprocess.run(["du", "-sk", folder], capture_output=True, text=True, check=False, timeout=10).stdout.split()
     except subprocess.TimeoutExpired:
         return sys.maxsize
@@ -212,7 +212,7 @@ def disk_used(folder: Path) -> int:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """All that it is told of the outside."""
+    """The environment variables: all that a command is told of the outside."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     own = dict.fromkeys(("HOME", "TMPDIR", "TMP", "TEMP"), str(folder))
     return kept | own | {"USER": "student", "LOGNAME": "student", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -237,7 +237,7 @@ def place(source: Path | bytes, path: Path) -> None:
 
 
 def read_plain(path: Path) -> bytes | None:
-    """The content of an ordinary file; None where it is anything else, a link to the grader's files, say, or too large."""
+    """The content of a regular file; None if it is anything else, such as a link to the grader's files, or too large."""
     try:
         with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)), "rb") as file:  # noqa: PTH123
             ordinary = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
@@ -248,7 +248,7 @@ def read_plain(path: Path) -> bytes | None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder in which folders may be closed to their owner or deeper than Python can follow, and links may lead out."""
+    """Remove a folder whose subfolders may be closed to their owner or deeper than Python can follow, and whose links may lead out."""
     if os.name == "posix":
         subprocess.run(["chmod", "-R", "u+rwX", folder], check=False, capture_output=True)
         subprocess.run(["rm", "-rf", folder], check=False, capture_output=True)

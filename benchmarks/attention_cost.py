@@ -1,10 +1,10 @@
-"""What attention costs by the length of the sequence, with and without a bottleneck, beside what theory counts.
+"""What attention costs by sequence length, with and without a bottleneck, compared with what theory counts.
 
     python benchmarks/attention_cost.py --plot docs/attention_cost.svg
 
-Theory counts scores: L·l² for L layers on sequences of l, 2·l·m + (L-2)·m² with a bottleneck of m. Measured are the
-attention layers of a model of the handout's width alone, forwards and backwards, on one sequence: their time, and the
-memory that they keep for the way back; once as the equation is written (plain.py), once as this project runs them.
+Theory counts scores: L·l² for L layers on sequences of length l, 2·l·m + (L-2)·m² with a bottleneck of m. Measured are
+only the attention layers of a model of the handout's width, forward and backward, on one sequence: their time, and the
+memory that they keep for the backward pass; once as the equation is written (plain.py), once as this project runs them.
 The plot needs matplotlib (requirements-benchmarks.txt).
 """
 
@@ -30,7 +30,7 @@ LAYERS = 4
 
 
 class Stack(nn.Module):
-    """The attention layers of a model, one after the other; with a bottleneck, the first and the last cross it."""
+    """The attention layers of a model, in sequence; with a bottleneck, the first and last are cross-attention into and out of it."""
 
     def __init__(self, length: int, bottleneck: int | None) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def scores_by_theory(length: int, bottleneck: int | None) -> int:
 
 
 def memory_kept(model: nn.Module, x: Tensor) -> float:
-    """MB that the forward pass keeps for the backward pass, parameters apart."""
+    """MB that the forward pass keeps for the backward pass, excluding parameters."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     kept: dict[int, int] = {}
 
@@ -71,13 +71,13 @@ def memory_kept(model: nn.Module, x: Tensor) -> float:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        y = model(x)  # held, so that no address is used twice
+        y = model(x)  # kept alive, so that no address is reused
     del y
     return sum(kept.values()) / 1e6
 
 
 def main() -> None:
-    """Measure every length with every bottleneck that is shorter."""
+    """Measure every length, without a bottleneck and with every shorter one."""
     parser = parser_of("Measure time and memory of attention by length and bottleneck.")
     parser.add_argument("--lengths", type=number(int, 8), nargs="+", default=[128, 256, 512, 1024, 2048, 4096])
     parser.add_argument("--bottlenecks", type=number(int, 1), nargs="+", default=[32, 64, 128, 256])
@@ -110,7 +110,7 @@ def passes(model: nn.Module, x: Tensor) -> Callable[[], None]:
 
 
 def draw(rows: list[dict[str, Any]], pyplot: ModuleType, path: Path) -> None:
-    """Time and memory against length; dashed, theory's count, scaled to meet the longest measurement."""
+    """Time and memory against length; dashed: theory's count, scaled to match the measurement at the last length."""
     figure, axes = pyplot.subplots(2, 2, figsize=(10, 8), sharex=True, sharey="row", layout="constrained")
     bottlenecks = list(dict.fromkeys(row["bottleneck"] for row in rows))
     for row_of_axes, (unit, what) in zip(axes, (("ms", "forward and backward, ms"), ("MB", "kept for the way back, MB")), strict=True):

@@ -3,8 +3,8 @@
     python benchmarks/corpus_scale.py                                  (three million people: minutes, 1 GB of disk)
     python benchmarks/corpus_scale.py --people 3000 30000
 
-The corpora are made by make_corpus.py, in a temporary folder or, to be found again, in `--folder`. Each start is a
-process of its own that does what `run.py pretrain` does until its first step; memory is counted to that step's end.
+make_corpus.py writes the corpora to a temporary folder or, so that they can be reused, to `--folder`. Each start is a
+process of its own that does what `run.py pretrain` does up to its first step; memory is measured until that step's end.
 """
 
 import json
@@ -24,7 +24,7 @@ STEPS = 10  # of 128 examples, for each measurement of speed
 
 
 def time_start(path: Path) -> tuple[float, float]:
-    """Seconds until the first step, and MB of memory beside that of torch, of a process that begins now."""
+    """Seconds until the first step, and MB of memory beyond torch's own, for a process started now."""
     command = [sys.executable, __file__, "--start", str(path)]
     began = time.time()
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
@@ -35,11 +35,11 @@ def time_start(path: Path) -> tuple[float, float]:
 
 
 def start_here(path: str) -> None:
-    """What the process does."""
+    """Run in the process that `time_start` starts."""
     import torch
 
     def resident() -> float:
-        """MB at most so far. Linux counts a parent's in ru_maxrss, so ask /proc where there is one."""
+        """Peak MB so far. On Linux, ru_maxrss includes the parent's peak, so ask /proc if there is one."""
         status = Path("/proc/self/status")
         if status.exists():
             lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
@@ -62,7 +62,7 @@ def start_here(path: str) -> None:
 
 
 def main() -> None:
-    """Make the corpora, start on them, and train on them in turns."""
+    """Make the corpora, time the starts on them, and train on them in turns."""
     parser = parser_of("Time starts and steps on a small and a large corpus.")
     parser.add_argument("--people", type=number(int, 10), nargs="+", default=[3000, 3_000_000], help="sizes (default 3000 3000000)")
     parser.add_argument("--folder", help="keep the corpora here")

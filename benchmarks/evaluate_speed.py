@@ -1,10 +1,10 @@
-"""How fast questions are answered: with remembered keys and values, against one by one.
+"""How fast questions are answered with cached keys and values, compared with answering them one by one.
 
     python benchmarks/evaluate_speed.py
     python benchmarks/evaluate_speed.py --variant perceiver --questions 100
 
-The model, of the handout's size, is finetuned on the training questions for a moment first, so that its answers end.
-The twin (plain.py) runs 32 whole forward passes a question. Both have to say the same.
+The model, of the handout's size, is first finetuned briefly on the training questions, so that its answers end.
+The twin (plain.py) runs 32 full forward passes per question. Both must give the same answers.
 """
 
 import sys
@@ -26,7 +26,7 @@ from trainer import Trainer, TrainerConfig, pick_device
 
 
 def main() -> None:
-    """Answer the questions in turns."""
+    """Answer the questions both ways, in turns."""
     parser = parser_of("Time the answers to the dev questions against one by one.")
     parser.add_argument("--variant", choices=VARIANTS, default="vanilla")
     parser.add_argument("--device", default="auto")
@@ -50,7 +50,7 @@ def main() -> None:
         answers = plain_answers(model, prompts_of(questions, corpus.stoi), ANSWER_LENGTH, end=corpus.stoi[corpus.MASK_CHAR])
         said["one by one"] = [decode(indices, corpus.itos) for indices in answers]
 
-    at_once()  # the first time sets things up
+    at_once()  # the first call sets things up
     times = in_turns({"this project": lambda: seconds(at_once, device), "one by one": lambda: seconds(one_by_one, device)}, args.rounds)
     if said["this project"] != said["one by one"]:
         raise UserError("the answers differ: decoding is broken")

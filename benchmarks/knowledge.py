@@ -1,16 +1,16 @@
-"""How much of what it read a model can tell, and what each ingredient of a recipe contributes.
+"""How much of what it has read a model can tell, and what each ingredient of a recipe contributes.
 
     python benchmarks/knowledge.py --recipe laptop --change "" --change length_draws=1 --change muon_lr=None
     python benchmarks/knowledge.py --recipe laptop --data FOLDER --dev --seeds 0 1 2
 
-A run pretrains on a folder's `wiki.txt`, with its training questions mixed in where the recipe is made for that, finetunes
-on these, and answers questions about other people. To choose between recipes, these are 200 people held out from the
-*training* questions, the same for every run; `--dev` trains on all of them and asks `birth_dev.tsv`: for the table at the
-end, not for choosing. Each `--change` is a run with these fields of the recipe changed (none: the recipe as it is), each
-`--mixed` one with this percentage of the training questions in pretraining. Finetuning has all of them, and without any
-in pretraining much to learn: change `finetune_epochs_pretrained` and `finetune_lr_pretrained` with it. Runs take long:
-each is added to `--results` when it ends, and what is there, by the same code, is not run again. One that was stopped
-goes on, but for its last five minutes, when the same is typed again.
+A run pretrains on a folder's `wiki.txt`, with its training questions mixed in if the recipe is made for that, finetunes
+on these questions, and asks about other people. For choosing between recipes, these are 200 people held out from the
+*training* questions, the same for every run; `--dev` trains on all training questions and asks `birth_dev.tsv`: for the
+final table, not for choosing. Each `--change` is a run with these fields of the recipe changed (none: the recipe as it is),
+each `--mixed` one with this percentage of the training questions in pretraining. Finetuning uses all of them and, with none
+in pretraining, has much to learn: then change `finetune_epochs_pretrained` and `finetune_lr_pretrained` too. Runs take long:
+each is added to `--results` when it ends, and those already there, by the same code, are not run again. A stopped run
+resumes when the same command is typed again, losing at most its last five minutes.
 """
 
 import ast
@@ -46,12 +46,12 @@ from stages import make_model, read_corpus, trainer_config
 from trainer import Trainer, TrainerConfig, pick_device
 
 Pair = tuple[str, str]  # a question and its place
-Curve = list[dict[str, float]]  # what was measured on the way: epoch, loss, right, nats
+Curve = list[dict[str, float]]  # what was measured during training: epoch, loss, right, nats
 CHECKPOINT_MINUTES = 5
 
 
 def hold_out(pairs: Sequence[Pair], n_people: int) -> tuple[list[Pair], list[Pair]]:
-    """Split by question, a person's rows together: those to train on, and those of `n_people` to ask about."""
+    """Split by question, keeping a person's rows together: the pairs to train on, and those of `n_people` to ask about."""
     questions = sorted({question for question, _ in pairs})
     if n_people >= len(questions):
         raise UserError(f"--held_out {n_people} leaves nobody of {len(questions)} people to train on")
@@ -60,7 +60,7 @@ def hold_out(pairs: Sequence[Pair], n_people: int) -> tuple[list[Pair], list[Pai
 
 
 def examine(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) -> tuple[list[bool], float]:
-    """Which questions the model answers with the place; and what the place with its end costs on average, in nats."""
+    """Which questions the model answers with the place; and the mean negative log-probability of the place and its end, in nats."""
     questions, places = zip(*pairs, strict=True)
     right = are_right(answer_questions(model, corpus, questions), places)
     scores = score_predictions(model, corpus, questions, places, n_others=0)
@@ -69,7 +69,7 @@ def examine(model: GPT, corpus: CharCorruptionDataset, pairs: Sequence[Pair]) ->
 
 @torch.no_grad()
 def go_on(model: GPT, corpus: CharCorruptionDataset, texts: Sequence[str], places: Sequence[str]) -> list[bool]:
-    """Whether the model, reading each text where it was in pretraining, goes on with its place, letter by letter."""
+    """Whether the model, reading each text at its positions in pretraining, continues it with the place, letter by letter."""
     if not texts:
         return []
     model.eval()
@@ -81,7 +81,7 @@ def go_on(model: GPT, corpus: CharCorruptionDataset, texts: Sequence[str], place
 
 
 def retell(line: str, place: str, person: str, other: str) -> dict[str, str]:
-    """What else may lead up to the place: the person's line with another's name in it, or less beside the name."""
+    """Other texts that lead up to the place: the person's line with another's name in it, or the name with little else."""
     before = line[: found_in(line, place)]
     exchanged = before.replace(person, other).replace(person.split()[-1], other.split()[-1])
     return {
@@ -94,7 +94,7 @@ def retell(line: str, place: str, person: str, other: str) -> dict[str, str]:
 def train_watched(
     model: GPT, dataset: Dataset, config: TrainerConfig, corpus: CharCorruptionDataset, pairs: Sequence[Pair], checkpoints: Checkpoints
 ) -> tuple[Curve, float]:
-    """Train, from the last checkpoint on, and ask ten times on the way. Returns what that showed, and the seconds of training."""
+    """Train from the last checkpoint on, asking the questions some ten times. Returns what that showed, and the seconds of training."""
     trainer = Trainer(model, dataset, None, config)
     curve: Curve = []
     if state := checkpoints.load():
@@ -104,7 +104,7 @@ def train_watched(
 
     def look(epoch: int) -> None:
         if epoch % max(1, config.max_epochs // 10) == 0 or epoch == config.max_epochs:
-            trainer.read_losses()  # whenever they were read last
+            trainer.read_losses()  # otherwise read only now and then
             right, nats = examine(model, corpus, pairs)
             curve.append({"epoch": epoch, "loss": trainer.loss, "right": mean(right), "nats": nats})
 
@@ -117,7 +117,7 @@ def train_watched(
 
 
 def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) -> dict[str, Any]:
-    """Pretrain, finetune and ask, with checkpoints in a folder of this run's own. Returns what came of it."""
+    """Pretrain, finetune and ask, with checkpoints in a folder of this run's own. Returns the results."""
     corpus = read_corpus(args.data / "wiki.txt", args.variant, recipe)
     pairs = read_pairs(args.data / "birth_places_train.tsv")
     trained, asked = (pairs, read_pairs(args.data / "birth_dev.tsv")) if args.dev else hold_out(pairs, args.held_out)
@@ -128,7 +128,7 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) ->
     command = {"variant": args.variant, "bottleneck_dim": args.bottleneck_dim, "seed": seed, "device": args.device, "plain": False}
     model = make_model(Namespace(**command), recipe, corpus).to(pick_device(args.device))
     with blaming("what is asked"):
-        NameDataset(corpus, "\n".join("\t".join(pair) for pair in asked))  # says before an hour has gone what can't be asked
+        NameDataset(corpus, "\n".join("\t".join(pair) for pair in asked))  # reports now, not after an hour, what can't be asked
 
     def train(function: str, dataset: Dataset) -> tuple[Curve, float]:
         typed = Namespace(**command, function=function, reading_params_path="what was pretrained")
@@ -178,7 +178,7 @@ def count_right(kinds: Sequence[str], right: Sequence[bool]) -> dict[str, list[i
 
 
 def within_reach(pairs: Sequence[Pair], corpus: CharCorruptionDataset, shown: int) -> list[tuple[str, str, str]]:
-    """Of the questions whose place stands within so many characters of the person's line: person, line and place."""
+    """Person, line and place for each question whose place stands within the first `shown` characters of the person's line."""
     people = [person_of(question) or "" for question, _ in pairs]
     lines, _ = lines_about(people, corpus.data)
     found = []
@@ -190,7 +190,7 @@ def within_reach(pairs: Sequence[Pair], corpus: CharCorruptionDataset, shown: in
 
 
 def count_retold(model: GPT, corpus: CharCorruptionDataset, told: Sequence[tuple[str, str, str]]) -> dict[str, int]:
-    """After how many texts of `retell`, by their kind, the model goes on with the place."""
+    """For each kind of text from `retell`, after how many the model continues with the place."""
     others = [person for person, *_ in (*told[1:], *told[:1])]
     texts = [retell(line, place, person, other) for (person, line, place), other in zip(told, others, strict=True)]
     places = [place for *_, place in told]
@@ -218,7 +218,7 @@ def parse_change(text: str, recipe: Recipe) -> Recipe:
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """The runs that were kept. Raises UserError, naming the line, for what is none, as of a run that was killed in writing it."""
+    """The runs that were kept. Raises UserError, naming the line, for anything else, as left by a run killed while writing."""
     results = []
     for at, line in enumerate(read_text(path, may_be_blank=True).splitlines(), start=1):
         try:
@@ -229,7 +229,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Make the runs that are not there yet, and print all."""
+    """Make the runs that are still missing, and print all of them."""
     parser = parser_of("Measure how much a model can tell of what it read.", in_rounds=False)
     parser.add_argument("--recipe", choices=RECIPES, default="laptop")
     parser.add_argument("--variant", choices=VARIANTS, default="vanilla")
@@ -293,7 +293,7 @@ def main() -> None:
 
 
 def draw(curves: Mapping[str, Sequence[Curve]], pyplot: ModuleType, path: Path) -> None:
-    """How the questions held back are answered on the way through pretraining: means over seeds, by epoch."""
+    """How well the held-out questions are answered during pretraining: means over seeds, by epoch."""
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
     for name, of_seeds in curves.items():
         epochs, right, nats = (

@@ -24,7 +24,7 @@ from utils import sample
 
 
 class PlainCorpus(Dataset):
-    """The documents in their order, each cut anew in Python whenever it is looked at."""
+    """The documents in order, each cut anew in Python at every access."""
 
     def __init__(self, corpus: CharCorruptionDataset) -> None:
         self.documents, self.stoi, self.block_size = list(corpus.data), corpus.stoi, corpus.block_size
@@ -51,7 +51,7 @@ def plain_cross_attention(self: CausalCrossAttention, x_kv: Tensor, x_q: Tensor)
 
 
 def make_plain(model: nn.Module) -> nn.Module:
-    """The model with plain attention and dropout, in place; its parameters stay."""
+    """Give the model plain attention and dropout, in place; its parameters stay as they are."""
 
     for module in model.modules():
         if isinstance(module, Dropout):
@@ -76,7 +76,7 @@ class PlainTrainer:
         self.tokens: int | Tensor = 0
 
     def train(self) -> list[float]:
-        """An epoch; the losses of its steps."""
+        """Train for an epoch. Returns the losses of its steps."""
         losses = []
         bar = tqdm(self.loader, leave=False)
         for step, (x, y) in enumerate(bar):
@@ -96,7 +96,7 @@ class PlainTrainer:
 
 
 def plain_answers(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> list[list[int]]:
-    """The likeliest continuation of each prompt up to `end`, one prompt at a time, each character by a forward pass."""
+    """The greedy continuation of each prompt up to `end`, one prompt at a time, one forward pass per character."""
     device = next(model.parameters()).device
     answers = []
     for prompt in prompts:

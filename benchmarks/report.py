@@ -21,7 +21,7 @@ from files import check_output, written_whole
 
 
 def parser_of(description: str, in_rounds: bool = True) -> Parser:
-    """A command line with the flags that all benchmarks take, or all that measure time in rounds."""
+    """A parser with the flags that all benchmarks share and, with `in_rounds`, the number of rounds."""
     parser = Parser(description=description)
     if in_rounds:
         parser.add_argument("--rounds", type=number(int, 1), default=3, help="how often all are measured, in turns (default 3)")
@@ -30,10 +30,10 @@ def parser_of(description: str, in_rounds: bool = True) -> Parser:
 
 
 def output_file(text: str) -> Path:
-    """An argparse type: a file that will be writable when all is measured."""
+    """An argparse type: a file that can be written when the measuring is done."""
     try:
         check_output(text)
-    except UserError as error:  # of which argparse would not tell the message
+    except UserError as error:  # whose message argparse would not show
         raise ArgumentTypeError(str(error)) from None
     return Path(text)
 
@@ -46,7 +46,7 @@ def figure_file(text: str) -> Path:
 
 
 def seconds(work: Callable[[], object], device: torch.device | None = None) -> float:
-    """How long the work takes, on the device to its end."""
+    """How long the work takes, until the device has finished it."""
     started = time.perf_counter()
     work()
     if device is not None and device.type == "cuda":
@@ -55,7 +55,7 @@ def seconds(work: Callable[[], object], device: torch.device | None = None) -> f
 
 
 def in_turns(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """The seconds of each contender in each round. On a noisy machine, compare within rounds alone."""
+    """The seconds of each contender in each round. On a noisy machine, compare only within rounds."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, measure in contenders.items():
@@ -64,12 +64,12 @@ def in_turns(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
-    """How many times as fast the latter is: the median over the rounds."""
+    """How many times as fast `fast` is: the median over the rounds."""
     return median(a / b for a, b in zip(slow, fast, strict=True))
 
 
 def machine(device: torch.device | None = None) -> str:
-    """What was measured on."""
+    """The hardware and software measured on."""
     if device is not None and device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
@@ -96,7 +96,7 @@ def finish(args: Namespace, rows: Sequence[Mapping[str, Any]], device: torch.dev
 
 
 def pyplot_for_files() -> ModuleType:
-    """matplotlib's pyplot, with which the same figures make the same small file. Raises UserError where it is not installed."""
+    """matplotlib's pyplot, set up so that the same figure always gives the same small file. Raises UserError if not installed."""
     try:
         import matplotlib
     except ImportError:
@@ -109,5 +109,5 @@ def pyplot_for_files() -> ModuleType:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure of pyplot as SVG or PNG, by the path's ending."""
+    """Write a pyplot figure as SVG or PNG, by the path's suffix."""
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -3,9 +3,9 @@
     python benchmarks/train_speed.py
     python benchmarks/train_speed.py --variant perceiver --device cuda --epochs 20
 
-The twin is in plain.py. On a CPU with instructions for bfloat16, a row shows what this project gains by them. The
-last row comes where `transformers` and `accelerate` are installed
-(requirements-benchmarks.txt): GPT-2 of the same size on the same strings.
+The twin is in plain.py. On a CPU with instructions for bfloat16, a row shows what this project gains from them. The
+last row appears if `transformers` and `accelerate` are installed (requirements-benchmarks.txt): GPT-2 of the same size on
+the same strings.
 """
 
 import importlib.util
@@ -71,14 +71,14 @@ def make_peer(corpus: CharCorruptionDataset, config: TrainerConfig, device: torc
         for row in nn.functional.pad(torch.cat((x[:, :1], y), dim=1), (0, 127 - y.size(1))):  # (128,)
             examples.append({"input_ids": row, "labels": row.masked_fill(row == 0, -100)})
     arguments = transformers.TrainingArguments(
-        output_dir=str(Path(tempfile.gettempdir(), "transformers")),  # where nothing is saved
+        output_dir=str(Path(tempfile.gettempdir(), "transformers")),  # nothing is saved there
         per_device_train_batch_size=config.batch_size,
         num_train_epochs=1,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         adam_beta2=0.95,
         use_cpu=device.type == "cpu",
-        bf16=device.type == "cuda",  # as ours
+        bf16=device.type == "cuda",  # like ours
         dataloader_pin_memory=device.type == "cuda",
         report_to=[],
         save_strategy="no",
@@ -90,7 +90,7 @@ def make_peer(corpus: CharCorruptionDataset, config: TrainerConfig, device: torc
 
 
 def dtype_of(way: str, device: torch.device) -> torch.dtype:
-    """In which it multiplies matrices."""
+    """The dtype in which matrices are multiplied."""
     return torch.bfloat16 if device.type == "cuda" or way == BF16 else torch.float32
 
 
@@ -128,7 +128,7 @@ def main() -> None:
     twin = PlainTrainer(make_model(corpus, args.variant), corpus, config, device)
 
     def repeat(trainer: Trainer) -> None:
-        trainer.step = 0  # once more from the beginning, by what it has learnt already
+        trainer.step = 0  # once more from the beginning, keeping what it has learnt
         trainer.train()
 
     ways = {"this project": lambda: repeat(trainer), "plain twin": lambda: [twin.train() for _ in range(args.epochs)]}
@@ -141,7 +141,7 @@ def main() -> None:
         warm_up()  # a GPU's first kernels are slow, a CPU's are not
     times = in_turns({name: lambda way=way: seconds(way, device) for name, way in ways.items()}, args.rounds)
 
-    # what the matrices need for the characters that are there, forwards and backwards; attention's own is not counted
+    # FLOPs of the weight matrices for unpadded characters, forward and backward; attention's own are not counted
     batches = trainer.batches(corpus, args.epochs)
     n_targets = sum(int((part.y != 0).sum()) for step in range(len(batches)) for part in batches[step].parts)
     matrices = sum(p.numel() for name, p in trainer.model.named_parameters() if p.dim() == 2 and name != "tok_emb.weight")

@@ -1,9 +1,9 @@
-"""How gradients are computed, and steps made by them, on each kind of device. What is computed is the model's affair.
+"""How each kind of device computes gradients and takes steps with them. What is computed is up to the model.
 
-On a CPU, each core takes a part of the batch at a time: on two cores that is faster than both on each product of
-matrices in turn. Products are float32's, or bfloat16's where a recipe says so and the CPU has instructions for them. On
-a CUDA GPU, a copy of the model in bfloat16 computes (packing.py), and the kernels of each shape are recorded once, as a
-CUDA graph, and replayed from then on, those of the optimizers too: launching them one by one takes longer than their work.
+On a CPU, each core takes a part of the batch at a time: with two cores, that is faster than sharing each matrix product
+between them. Products are in float32, or in bfloat16 if a recipe says so and the CPU has instructions for them. On a CUDA
+GPU, a bfloat16 copy of the model does the computing (packing.py), and the kernels for each shape, and the optimizers' too,
+are recorded once, as a CUDA graph, and replayed from then on: launching them one by one takes longer than running them.
 """
 
 import sys
@@ -27,7 +27,7 @@ RECORDINGS = 64  # at most; further shapes are not recorded
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for products of bfloat16; without them, these take longer than float32's, up to fifty times."""
+    """Whether the device has instructions for bfloat16 products; without them, these take up to fifty times as long as float32's."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -36,14 +36,14 @@ def has_bf16(device: torch.device) -> bool:
 
 
 class Gradients:
-    """The plain way, one part after the other and kernel by kernel."""
+    """The plain way: one part after another, kernel by kernel."""
 
     def __init__(self, model: nn.Module, bf16: bool = False) -> None:
         self.model, self.bf16 = model, bf16
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.device = self.parameters[0].device
         on_cpu = CPU_BF16_SHAPES if bf16 else CPU_SHAPES
-        self.shapes = on_cpu if self.device.type == "cpu" else GPU_SHAPES  # in which it likes the parts of batches
+        self.shapes = on_cpu if self.device.type == "cpu" else GPU_SHAPES  # that it prefers for the parts of a batch
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
         """Give the parameters the gradient of the batch's mean loss. Returns that loss, still on the device."""
@@ -51,11 +51,11 @@ class Gradients:
         return self.total([self.add(part) for part in parts])
 
     def total(self, losses: list[Tensor]) -> Tensor:
-        """The sum of the losses, or zero where this process has no part of the batch."""
+        """The sum of the losses, or zero if this process has no part of the batch."""
         return torch.stack(losses).sum() if losses else torch.zeros((), device=self.device)
 
     def share_of_loss(self, model: nn.Module, part: Part) -> Tensor:
-        """The part's share of the loss, as the model, or a copy of it, computes it."""
+        """The part's share of the loss, as computed by the model or a copy of it."""
         # without the cache of weights in bfloat16, which a recording would outlive
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
             return model(part.x, part.y)[1] * part.share
@@ -67,12 +67,12 @@ class Gradients:
         return loss.detach()
 
     def make_update(self, optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> "Update":
-        """What steps by these gradients."""
+        """The update that steps by these gradients."""
         return Update(self.parameters, optimizers, largest_norm)
 
 
 class Update:
-    """A step of optimizers, for which gradients whose norm is above `largest_norm` are scaled down to it."""
+    """A step of the optimizers, with gradients whose norm exceeds `largest_norm` scaled down to it."""
 
     def __init__(self, parameters: Sequence[nn.Parameter], optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> None:
         self.parameters, self.optimizers, self.largest_norm = parameters, optimizers, largest_norm
@@ -80,13 +80,13 @@ class Update:
         self.prepare()
 
     def prepare(self) -> None:
-        """Make the optimizers ready, wherever their state is from."""
+        """Make the optimizers ready, wherever their state comes from."""
         for group in self.groups:
             group["lr"] = float(group["lr"])
         self.let_record(False)
 
     def let_record(self, may: bool) -> None:
-        """Tell the optimizers that have to know it whether they may be recorded."""
+        """Tell the optimizers, if they need to know, whether they may be recorded."""
         for group in self.groups:
             if "capturable" in group:
                 group["capturable"] = may
@@ -98,11 +98,11 @@ class Update:
         return self.step()
 
     def set_rate(self, group: dict[str, Any], rate: float) -> None:
-        """The group's rate from now on."""
+        """Set the group's rate from now on."""
         group["lr"] = rate
 
     def step(self) -> Tensor:
-        """Step at the rates that are set."""
+        """Step at the current rates."""
         norm = nn.utils.clip_grad_norm_(self.parameters, self.largest_norm)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -113,11 +113,11 @@ class Update:
 
 
 class ThreadedGradients(Gradients):
-    """On a CPU: as many threads as it has cores, and a part at a time for each. The sums' order is always the same."""
+    """On a CPU: a thread for each core, each on one part at a time. The order of summation is always the same."""
 
     def __init__(self, model: nn.Module, bf16: bool = False) -> None:
         super().__init__(model, bf16)
-        self.copy = lower_linear_layers(model) if bf16 else model  # weights in bfloat16, made once a step, not in each part
+        self.copy = lower_linear_layers(model) if bf16 else model  # weights in bfloat16, cast once a step, not for each part
         self.learning = [parameter for parameter in self.copy.parameters() if parameter.requires_grad]
         self.n_threads = torch.get_num_threads()
         self.pool = ThreadPoolExecutor(self.n_threads, initializer=torch.set_num_threads, initargs=(1,))
@@ -130,13 +130,13 @@ class ThreadedGradients(Gradients):
             self.copy.train(self.model.training)
             with torch.no_grad():
                 torch._foreach_copy_(list(self.copy.parameters()), list(self.model.parameters()))
-        # the largest begin, lest all wait for one of them at the end; each has a seed for what dropout drops
+        # the largest first, so that the threads don't all wait for one of them at the end; each has a seed for its dropout
         work = list(zip(reversed(parts), torch.randint(2**62, (len(parts),)).tolist(), strict=True))
         losses = []
         for first in range(0, len(work), GROUP):
             done = list(self.pool.map(self.of_part, *zip(*work[first : first + GROUP], strict=True)))
-            torch.set_num_threads(self.n_threads)  # the pool's own setting is not to be that of threads to come
-            # summed when all are done: sums beside them would compete for the cores
+            torch.set_num_threads(self.n_threads)  # later threads must not inherit the pool's own setting
+            # summed when all are done: summing meanwhile would compete for the cores
             for loss, gradients in done:
                 losses.append(loss)
                 for parameter, gradient in zip(self.parameters, gradients, strict=True):
@@ -154,7 +154,7 @@ class ThreadedGradients(Gradients):
 
 
 def lower_linear_layers(model: nn.Module) -> nn.Module:
-    """A copy whose linear layers are in bfloat16, and which shares all else that the model learns."""
+    """A copy whose linear layers are in bfloat16, and which shares the model's other parameters."""
     others = [module for module in model.modules() if not isinstance(module, nn.Linear)]
     shared = {parameter for module in others for parameter in module.parameters(recurse=False)}
     copy = deepcopy(model, {id(parameter): parameter for parameter in shared})
@@ -168,15 +168,15 @@ def lower_linear_layers(model: nn.Module) -> nn.Module:
 
 
 class Recorder:
-    """Records kernels as CUDA graphs, as long as that works; all share the memory that they work in, as one runs at a time."""
+    """Records kernels as CUDA graphs, as long as that works; only one graph runs at a time, so all share their working memory."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.works = device, True
         self.memory: tuple[int, int] | None = None
-        self.stream: torch.cuda.Stream | None = None  # PyTorch shares memory only on one stream
+        self.stream: torch.cuda.Stream | None = None  # PyTorch shares memory only within one stream
 
     def record(self, compute: Callable[[], Tensor], warm_ups: int) -> "Recording | None":
-        """`compute`, recorded; None where that fails. Warm-ups call it before: what libraries do the first time can't be recorded."""
+        """`compute`, recorded; None if that fails. Warm-ups call it first: what libraries do the first time can't be recorded."""
         try:
             self.memory = self.memory or torch.cuda.graph_pool_handle()
             self.stream = self.stream or torch.cuda.Stream(self.device)
@@ -185,14 +185,14 @@ class Recorder:
             self.works = False
             why = (str(error) or type(error).__name__).splitlines()[0]
             print(f"warning: training goes on without CUDA graphs ({why}); --plain does without from the start", file=sys.stderr)
-            if self.stream is not None:  # the generator may still take itself for being recorded: give it another state
+            if self.stream is not None:  # the generator may still believe it is being recorded: give it another state
                 with suppress(RuntimeError):  # after some errors, nothing works on the device any more
                     torch.cuda.default_generators[self.device.index].graphsafe_set_state(torch.Generator(self.device))
             return None
 
 
 class Recording:
-    """The kernels of a function whose inputs stay where they are."""
+    """The recorded kernels of a function whose inputs stay in the same memory."""
 
     def __init__(
         self, compute: Callable[[], Tensor], warm_ups: int, device: torch.device, memory: tuple[int, int], stream: torch.cuda.Stream
@@ -220,7 +220,7 @@ class Recording:
 
 
 class RecordedGradients(Gradients):
-    """On a CUDA GPU: the kernels for a part are recorded the first time that its shape comes."""
+    """On a CUDA GPU: the kernels for a part are recorded the first time that its shape occurs."""
 
     def __init__(self, model: GPT, bf16: bool = False) -> None:
         super().__init__(model, bf16)
@@ -229,7 +229,7 @@ class RecordedGradients(Gradients):
         if self.copy is not None:
             self.shapes = self.copy.shapes
         self.recorder = Recorder(self.device)
-        self.recordings: dict[tuple[torch.Size, ...], tuple[Part, Recording]] = {}  # by shape; the part is what they read
+        self.recordings: dict[tuple[torch.Size, ...], tuple[Part, Recording]] = {}  # by shape; the part is what the kernels read
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
@@ -241,15 +241,15 @@ class RecordedGradients(Gradients):
                 return total
             torch._foreach_zero_(self.gradients)
         if not self.recorder.works:
-            self.recordings.clear()  # and their memory
+            self.recordings.clear()  # frees their memory, too
         return self.total([self.add(unpack(part)) for part in parts])
 
     def replay(self, part: Part) -> Tensor:
-        """What `compute_part` does, by its recording for this shape, where there is one or can be."""
+        """What `compute_part` does, by a recording for this shape, if there is or can be one."""
         shape = tuple(value.shape for value in part if isinstance(value, Tensor))
         if shape not in self.recordings and len(self.recordings) < RECORDINGS and self.recorder.works:
             own = Part(*(value.clone() if isinstance(value, Tensor) else value for value in part))
-            own = own._replace(share=torch.zeros((), device=self.device))  # by which warm-ups add nothing
+            own = own._replace(share=torch.zeros((), device=self.device))  # so that warm-ups add nothing
             if recording := self.recorder.record(partial(self.compute_part, own), warm_ups=3):
                 self.recordings[shape] = own, recording
         if shape not in self.recordings:
@@ -262,7 +262,7 @@ class RecordedGradients(Gradients):
         return recording()
 
     def compute_part(self, part: Part) -> Tensor:
-        """Add a part's gradient to the others; the copy, whose batches are one part, writes it. Returns the part's share of the loss."""
+        """Add a part's gradient to the others; the copy, with one part a batch, overwrites them. Returns the part's share of the loss."""
         return self.copy.compute(part, self.gradients) if self.copy is not None else self.add(part)
 
     def make_update(self, optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> "Update":
@@ -270,7 +270,7 @@ class RecordedGradients(Gradients):
 
 
 class RecordedUpdate(Update):
-    """The same on a CUDA GPU, recorded in the second step: in the first, optimizers set themselves up."""
+    """An Update on a CUDA GPU, recorded in the second step: in the first, optimizers set themselves up."""
 
     def __init__(
         self, parameters: Sequence[nn.Parameter], optimizers: Sequence[torch.optim.Optimizer], largest_norm: float, recorder: Recorder
@@ -299,13 +299,13 @@ class RecordedUpdate(Update):
         return self.recording() if self.recording else super().step()
 
 
-# ---------------------------------------------------------------- which
+# ---------------------------------------------------------------- choosing
 
 
 def make_gradients(model: nn.Module, plain: bool = False, cpu_bf16: bool = False) -> Gradients:
-    """The fastest way for the project's model on its device; the plain way for others, and where `plain` asks for it.
+    """The fastest way for the project's model on its device; the plain way for other models, or if `plain` asks for it.
 
-    `cpu_bf16` asks a CPU, too, for products in bfloat16.
+    `cpu_bf16` asks for bfloat16 products on a CPU, too.
     """
     device = next(model.parameters()).device
     if plain or not isinstance(model, GPT):
@@ -313,6 +313,6 @@ def make_gradients(model: nn.Module, plain: bool = False, cpu_bf16: bool = False
     if device.type == "cpu":
         return ThreadedGradients(model, bf16=cpu_bf16 and has_bf16(device))
     if device.type == "cuda":
-        torch.backends.cuda.enable_cudnn_sdp(False)  # cuDNN's attention plans anew for each shape
+        torch.backends.cuda.enable_cudnn_sdp(False)  # cuDNN's attention makes a new plan for each shape
         return RecordedGradients(model, bf16=has_bf16(device))
     return Gradients(model)

@@ -1,7 +1,7 @@
 """The attention layers: dot-product (self, cross, and with rotated queries and keys) and synthesized.
 
 All split the width into heads, mix value vectors with causal weights, and project the result back.
-They differ only in where the scores come from, and that is all that each class says here.
+They differ only in where the scores come from, and that is all that each class here defines.
 
 Shapes: B batch, T positions (Tq of queries, Tk of keys), C width (`n_embd`), H heads, D = C/H.
 """
@@ -32,8 +32,8 @@ def rotary_cache(n_positions: int, size: int) -> Tensor:
 
 
 def rotate(x: Tensor, cache: Tensor) -> Tensor:
-    """Turn each pair of neighbours, as a complex number, by its position's angle: (..., T, D), (..., T, D/2, 2) -> (..., T, D)"""
-    dtype = torch.promote_types(x.dtype, torch.float32)  # of bfloat16, there are no complex numbers
+    """Rotate each pair of neighbours, as a complex number, by its position's angle: (..., T, D), (..., T, D/2, 2) -> (..., T, D)"""
+    dtype = torch.promote_types(x.dtype, torch.float32)  # bfloat16 has no complex counterpart
     pairs, turns = (torch.view_as_complex(y.to(dtype)) for y in (x.unflatten(-1, (-1, 2)), cache))  # (..., T, D/2) each
     return torch.view_as_real(pairs * turns).flatten(-2).type_as(x)
 
@@ -51,7 +51,7 @@ class Attention(nn.Module):
         if config.n_embd % config.n_head:
             raise ValueError(f"n_embd {config.n_embd} can't be split into {config.n_head} heads")
         self.n_head = config.n_head
-        self.add_scoring(config)  # first, so that the layer prints as it computes
+        self.add_scoring(config)  # first, so that a printed layer lists its parts in the order of computation
         self.value = nn.Linear(config.n_embd, config.n_embd)
         self.attn_drop = Dropout(config.attn_pdrop)
         self.resid_drop = Dropout(config.resid_pdrop)
@@ -60,7 +60,7 @@ class Attention(nn.Module):
         self.register_buffer("mask", mask[None, None])  # (1, 1, block_size, block_size)
 
     def add_scoring(self, config: Any) -> None:
-        """Make the parameters from which the layer's scores come."""
+        """Make the parameters that the layer's scores are computed from."""
         raise NotImplementedError
 
     def split_heads(self, x: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class Attention(nn.Module):
         return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
 
     def mark_positions(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """Queries or keys (B, H, T, D) with their positions `at` (B, T), or 0...T-1, worked in. Here unchanged: embeddings hold them."""
+        """Encode positions `at` (B, T), or 0...T-1, in queries or keys (B, H, T, D). Unchanged here: the embeddings hold them."""
         return x
 
     def mix(self, scores: Tensor, v: Tensor) -> Tensor:
@@ -98,10 +98,10 @@ class CausalCrossAttention(Attention):
         q, k, v = (self.split_heads(x) for x in (self.query(x_q), self.key(x_kv), self.value(x_kv)))  # (B, H, T, D)
         q, k = self.mark_positions(q), self.mark_positions(k)
         p = self.attn_drop.p if self.attn_drop.training else 0.0
-        if p and q.is_cpu:  # the equation; what follows computes the same, but drops slowly on a CPU
+        if p and q.is_cpu:  # the plain equation; what follows computes the same, but its dropout is slow on a CPU
             return self.join_heads(self.mix((q / math.sqrt(q.size(-1))) @ k.transpose(-2, -1), v))
         dtype = v.dtype
-        with torch.autocast("cpu", enabled=False):  # there, its backward takes four times as long in bfloat16
+        with torch.autocast("cpu", enabled=False):  # on a CPU, its backward pass takes four times as long in bfloat16
             q, k, v = (x.float() if x.is_cpu and x.dtype == torch.bfloat16 else x for x in (q, k, v))
             y = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)  # (B, H, Tq, D)
         return self.join_heads(y.to(dtype))
@@ -116,7 +116,7 @@ class CausalSelfAttention(CausalCrossAttention):
 
 
 class RotarySelfAttention(CausalSelfAttention):
-    """Self-attention whose queries and keys are turned by their positions, so that scores know the distance alone."""
+    """Self-attention with queries and keys rotated by position, so that scores depend on positions only through their distance."""
 
     rope_cache: Tensor
 
@@ -142,7 +142,7 @@ class SynthesizerAttention(Attention):
         nn.init.uniform_(self.w2, -0.001, 0.001)
 
     def scores(self, x: Tensor, n_keys: int) -> Tensor:
-        """What the positions x (B, T, C) give to the first n_keys, at most block_size - 1: (B, H, T, n_keys)"""
+        """The scores that positions x (B, T, C) give the first n_keys positions, at most block_size - 1: (B, H, T, n_keys)"""
         hidden = self.split_heads(self.w1(x)).relu()  # (B, H, T, D)
         return hidden @ self.w2[:, :n_keys] + self.b2[:n_keys]  # (B, H, T, n_keys)
 

@@ -1,7 +1,7 @@
 """What each step trains on: which examples, in which order, in which shapes.
 
-A batch is a function of (seed, step). Half of a batch of random cuts would be padding, so it comes in parts of like
-lengths, on each of which the model runs by itself; their gradients add up to that of the whole batch.
+A batch is a function of (seed, step). Half of a batch of random cuts would be padding, so it is split into parts of
+similar length, each run through the model on its own; their gradients add up to that of the whole batch.
 """
 
 import math
@@ -19,10 +19,10 @@ from utils import derive_seed, seeded
 
 
 class Part(NamedTuple):
-    """Some examples of a batch: inputs and targets (b, T), and the share of the batch's targets that is theirs.
+    """Some examples of a batch: inputs and targets (b, T), and their share of the batch's targets.
 
-    Packed, they stand end to end: x and y are (N,), `at` (N,) are their positions, and example i begins at begins[i],
-    (b + 1,) int32.
+    When packed, they are laid end to end: x and y are (N,), `at` (N,) holds their positions, and example i begins at
+    begins[i], (b + 1,) int32.
     """
 
     x: Tensor
@@ -47,15 +47,15 @@ class Batch(NamedTuple):
 class Shapes(NamedTuple):
     """How finely a batch is split."""
 
-    part_targets: int  # so many targets in a part, on average
-    multiple: int  # widths are multiples of this, except the whole block's; of a packed part, its total length is one
+    part_targets: int  # targets in a part, on average
+    multiple: int  # widths are multiples of this, except the whole block's; a packed part's total length is one, too
     packed: bool = False  # examples end to end
-    least_parts: int = 1  # a part for each process
+    least_parts: int = 1  # one for each process
 
 
-# CPU: what a part computes stays in the cache; 384 are as fast, and from 640 on it is slower. Products of matrices in bfloat16
-# are compiled for each shape, which takes longer than the products do: few widths, lest there be new ones in every step.
-# GPU: kernels want many rows, and each shape has to be set up once, so that there must be few.
+# CPU: what a part computes stays in the cache; 384 targets are as fast, and from 640 on it is slower. Matrix products in bfloat16
+# are compiled for each shape, which takes longer than the products themselves: few widths, so that not every step brings new ones.
+# GPU: kernels want many rows, and each shape has to be set up once, so there must be few shapes.
 CPU_SHAPES = Shapes(512, 1)
 CPU_BF16_SHAPES = Shapes(512, 8)
 GPU_SHAPES = Shapes(4096, 16)
@@ -66,20 +66,20 @@ def make_batches(
 ) -> "Batches":
     """The batches of a run: made on the device for the project's own datasets, else example by example.
 
-    `ignored` is the target that carries no loss; where there is none, batches stay whole.
+    `ignored` is the target that carries no loss; if it is None, batches stay whole.
     """
     datasets = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
     shapes = shapes._replace(least_parts=processes.count())
-    own = (CharCorruptionDataset.__getitem__, NameDataset.__getitem__)  # a subclass may make its examples otherwise
+    own = (CharCorruptionDataset.__getitem__, NameDataset.__getitem__)  # a subclass may make its examples differently
     if ignored == PAD and all(type(dataset).__getitem__ in own for dataset in datasets):
         return CutBatches(datasets, batch_size, epochs, seed, shapes, device)
     return Batches(dataset, batch_size, epochs, seed, shapes, ignored)
 
 
 class Batches(Dataset):
-    """Item `step` is the batch of that step, of examples that the dataset makes one by one.
+    """Item `step` is the batch of that step; the dataset makes its examples one by one.
 
-    Each epoch goes through the dataset once in an order of its own; its last batch may be smaller.
+    Each epoch goes through the dataset once in its own random order; its last batch may be smaller.
     """
 
     def __init__(self, dataset: Dataset, batch_size: int, epochs: int, seed: int, shapes: Shapes, ignored: int | None) -> None:
@@ -93,7 +93,7 @@ class Batches(Dataset):
         return self.epochs * self.steps_per_epoch
 
     def examples_before(self, step: int) -> int:
-        """How many examples the steps before this one have."""
+        """The number of examples in the steps before this one."""
         epoch, batch = divmod(step, self.steps_per_epoch)
         return epoch * self.n_examples + batch * self.batch_size
 
@@ -117,26 +117,26 @@ class Batches(Dataset):
         return Batch(parts, len(x), y.numel())
 
     def load(self, first: int, num_workers: int, pin_memory: bool) -> Iterable[Batch]:
-        """The batches in order from step `first` on, prepared by that many processes."""
+        """The batches from step `first` on, in order, prepared by `num_workers` processes."""
         steps = range(first, len(self))
         return DataLoader(self, batch_size=None, sampler=steps, num_workers=num_workers, pin_memory=pin_memory)
 
 
 class CutBatches(Batches):
-    """Batches of datasets that say by `cuts` how their examples come from `codes`: all of a batch at once, on the device."""
+    """Batches of datasets whose `cuts` say how to make examples from `codes`: a whole batch at once, on the device."""
 
     def __init__(self, datasets: Sequence[Dataset], batch_size: int, epochs: int, seed: int, shapes: Shapes, device: torch.device) -> None:
         super().__init__(ConcatDataset(datasets), batch_size, epochs, seed, shapes, PAD)
         self.datasets, self.device = datasets, device
         self.codes = [dataset.codes.to(device) for dataset in datasets]
         self.shifts = [0] * len(datasets)  # where each one's codes begin
-        if device.type == "cuda":  # one text: one kernel for all examples
+        if device.type == "cuda":  # joined into one text: one kernel for all examples
             self.shifts = [sum(map(len, self.codes[:number])) for number in range(len(datasets))]
             self.codes = [torch.cat(self.codes)]
         self.positions = datasets[0].block_size - 1  # of an example with its padding
 
     def __getitem__(self, step: int) -> Batch:
-        # the cuts are drawn on the CPU: the same ones for every device, whose shapes are known without asking it
+        # the cuts are drawn on the CPU: the same for every device, and with shapes that are known without waiting for it
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "batch", step))
         chosen, cuts = self.chosen(step), []
         for dataset, shift in zip(self.datasets, self.shifts, strict=True):
@@ -145,7 +145,7 @@ class CutBatches(Batches):
             chosen = chosen - len(dataset)
         if len(self.codes) == 1:
             cuts = [Cuts(*map(torch.cat, zip(*cuts, strict=True)))]
-        targets = torch.cat([c.length - c.blank for c in cuts]) + 1  # (B,) of the string and two sentinels, less one
+        targets = torch.cat([c.length - c.blank for c in cuts]) + 1  # (B,) the string and two sentinels, less one for the shift
         widths = torch.cat([c.offset + c.length for c in cuts]) + 1
         widest = min(round_up(int(widths.max()), self.shapes.multiple), self.positions)
         order = widths.argsort()
@@ -155,7 +155,7 @@ class CutBatches(Batches):
         return Batch(split(x, y, widths[order], targets[order], self.shapes), len(order), len(order) * self.positions)
 
     def load(self, first: int, num_workers: int, pin_memory: bool) -> Iterable[Batch]:
-        """The batches in order from step `first` on; there is no work for other processes."""
+        """The batches from step `first` on, in order; there is no work for other processes."""
         return (self[step] for step in range(first, len(self)))
 
 
@@ -164,7 +164,7 @@ def corrupt_codes(codes: Tensor, cuts: Cuts | Tensor, width: int) -> tuple[Tenso
     begin, length, start, span, blank, offset = (column[:, None] for column in cuts)  # (B, 1)
     at = torch.arange(width + 1, device=codes.device) - offset  # (B, width + 1) positions in the corrupted string
     end = length - span + 1  # (B, 1) where the second MASK stands
-    # prefix, then the suffix from behind the span, then the span
+    # the prefix, then the suffix after the span, then the span
     source = torch.where(at < start, at, torch.where(at < end, at - 1 + span, at - end - 1 + start))  # (B, width + 1)
     block = codes[(begin + source).clamp(0, len(codes) - 1)].long()
     block = block.masked_fill((at == start) | (at == end), MASK).masked_fill((at < 0) | (at > length + 1), PAD)
@@ -177,10 +177,10 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def split(x: Tensor, y: Tensor, widths: Tensor, targets: Tensor, shapes: Shapes) -> list[Part]:
-    """Cut rows that are sorted by width (B,) into parts and take the columns behind the widest of each away, or pack them.
+    """Split rows sorted by width (B,) into parts, and drop the columns beyond each part's widest row, or pack the parts.
 
-    A causal model's loss and gradient are the same, each part's weighted by its share. `targets` (B,) counts those with
-    a loss.
+    A causal model's loss and gradient stay the same if each part's are weighted by its share. `targets` (B,) counts those
+    with a loss.
     """
     total = int(targets.sum())
     parts = []
@@ -196,7 +196,7 @@ def split(x: Tensor, y: Tensor, widths: Tensor, targets: Tensor, shapes: Shapes)
 
 
 def pack(x: Tensor, y: Tensor, share: float, widths: Tensor, multiple: int) -> Part:
-    """Rows (b, T), sorted by width (b,), end to end: a multiple of positions, where the rows' padding has enough of them."""
+    """Rows (b, T), sorted by width (b,), laid end to end, and filled up to a multiple of positions if their padding suffices."""
     n, room = int(widths.sum()), x.size(1) - widths
     missing = round_up(n, multiple) - n
     widths = widths + (missing - (room.cumsum(0) - room)).clamp(min=0).minimum(room)  # padding that the shortest rows keep
@@ -207,7 +207,7 @@ def pack(x: Tensor, y: Tensor, share: float, widths: Tensor, multiple: int) -> P
 
 
 def unpack(part: Part) -> Part:
-    """A packed part as rows again, padded at their end; waits for the device."""
+    """A packed part as rows again, padded at the end; waits for the device."""
     if part.begins is None:
         return part
     widths = part.begins.diff().tolist()
@@ -216,5 +216,5 @@ def unpack(part: Part) -> Part:
 
 
 def round_up(number: int, multiple: int) -> int:
-    """The least multiple that is no less than the number."""
+    """The smallest multiple that is at least the number."""
     return -(-number // multiple) * multiple

@@ -1,4 +1,4 @@
-"""What confidence is worth: how often answers of some confidence are right. `sure` holds probabilities, `right` what came of them."""
+"""What confidence is worth: how often answers of a given confidence are right. `sure` holds probabilities, `right` the outcomes."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Bin(NamedTuple):
-    """Answers of like confidence."""
+    """Answers of similar confidence."""
 
     confidence: float  # their mean
     accuracy: float
@@ -15,7 +15,7 @@ class Bin(NamedTuple):
 
 
 def reliability(sure: Sequence[float], right: Sequence[bool]) -> list[Bin]:
-    """The answers in ten bins of equal width between 0 and 1, empty ones left out (Guo et al. 2017, section 2)."""
+    """The answers in ten equal-width bins between 0 and 1, empty ones omitted (Guo et al. 2017, section 2)."""
     bins: list[list[tuple[float, bool]]] = [[] for _ in range(10)]
     for confidence, is_right in zip(sure, right, strict=True):
         bins[min(int(confidence * len(bins)), len(bins) - 1)].append((confidence, is_right))
@@ -23,13 +23,13 @@ def reliability(sure: Sequence[float], right: Sequence[bool]) -> list[Bin]:
 
 
 def calibration_error(sure: Sequence[float], right: Sequence[bool]) -> float:
-    """The expected calibration error: the mean distance of confidence and accuracy over these bins (Guo et al. 2017, equation 3)."""
+    """The expected calibration error: the weighted mean gap between confidence and accuracy in these bins (Guo et al. 2017, equation 3)."""
     bins = reliability(sure, right)
     return sum(some.count * abs(some.confidence - some.accuracy) for some in bins) / max(1, len(sure))
 
 
 def auroc(sure: Sequence[float], right: Sequence[bool]) -> float | None:
-    """The chance that a right answer is surer than a wrong one, ties counting half; None without both."""
+    """The probability that a right answer is surer than a wrong one, ties counting half; None unless there are both."""
     when_right = [confidence for confidence, is_right in zip(sure, right, strict=True) if is_right]
     when_wrong = sorted(confidence for confidence, is_right in zip(sure, right, strict=True) if not is_right)
     if not when_right or not when_wrong:
@@ -41,13 +41,13 @@ def auroc(sure: Sequence[float], right: Sequence[bool]) -> float | None:
 class Coverage(NamedTuple):
     """The surest answers."""
 
-    coverage: float  # the share of all that they are
-    risk: float  # the share of them that is wrong
+    coverage: float  # their share of all answers
+    risk: float  # the share of them that are wrong
     confidence: float  # of the least sure one
 
 
 def risk_coverage(sure: Sequence[float], right: Sequence[bool]) -> list[Coverage]:
-    """What comes of giving the surest answer alone, the two surest, and so on (El-Yaniv & Wiener 2010, section 2)."""
+    """The outcome of giving only the surest answer, the two surest, and so on (El-Yaniv & Wiener 2010, section 2)."""
     ranked = sorted(zip(sure, right, strict=True), key=lambda pair: -pair[0])
     points, wrong = [], 0
     for given, (confidence, is_right) in enumerate(ranked, start=1):
@@ -57,7 +57,7 @@ def risk_coverage(sure: Sequence[float], right: Sequence[bool]) -> list[Coverage
 
 
 class Threshold(NamedTuple):
-    """A confidence, and what came of answers at least so sure, and of the others: how many there were, how many right."""
+    """A confidence; how many answers are at least that sure (given) and how many are not (kept), and how many of each are right."""
 
     confidence: float
     given: int
@@ -67,15 +67,15 @@ class Threshold(NamedTuple):
 
 
 def fit_threshold(sure: Sequence[float], right: Sequence[bool]) -> Threshold | None:
-    """The confidence that tells right from wrong answers best: most are right above it, or wrong below. None without answers.
+    """The confidence that best separates right answers (at or above it) from wrong ones (below it). None without answers.
 
-    Of equally good ones the highest, which gives fewest answers.
+    Among equally good ones, the highest, which gives the fewest answers.
     """
     ranked = sorted(zip(sure, right, strict=True), reverse=True)
     options = [Threshold(float("inf"), 0, 0, len(ranked), sum(right))]
-    for confidence, tied in groupby(ranked, key=lambda pair: pair[0]):  # those as sure are given together
+    for confidence, tied in groupby(ranked, key=lambda pair: pair[0]):  # equally sure answers are given together
         outcomes = [is_right for _, is_right in tied]
         _, given, given_right, kept, kept_right = options[-1]
         n, n_right = len(outcomes), sum(outcomes)
         options.append(Threshold(confidence, given + n, given_right + n_right, kept - n, kept_right - n_right))
-    return max(options, key=lambda option: option.given_right + option.kept - option.kept_right) if ranked else None  # the first such
+    return max(options, key=lambda option: option.given_right + option.kept - option.kept_right) if ranked else None  # the first of equals

@@ -1,7 +1,7 @@
-"""Parameters on disk: a plain `torch.save` of the state_dict, as thousands of runs of the assignment wrote it.
+"""Parameters on disk: a plain `torch.save` of the state_dict, as written by thousands of runs of the assignment.
 
-Beside `x.params` lies `x.params.json`, a card that says where the parameters come from. It makes errors clearer and
-is never needed; a card whose file was replaced since is not believed.
+Beside `x.params` lies `x.params.json`, a card that says where the parameters come from. It makes errors clearer but
+is never required; a card whose file has been replaced since is ignored.
 """
 
 import pickletools
@@ -20,15 +20,15 @@ from model import GPT, GPTConfig, variant_flags
 
 DAMAGED = "is not a file of parameters, or damaged: train it again"
 CHECKPOINT = "is a run's checkpoint: give the parameters beside it; if there are none yet, --resume the run to its end"
-SPARE = 64 * 10**6  # bytes beyond a model's own that are read, so that one of another recipe gets the clearer error
-LARGEST = 128 * 10**6  # bytes of parameters whose model nobody knows beforehand
-LONGEST_BLOCK = 4096  # so that a forged file does not ask for masks without end
+SPARE = 64 * 10**6  # bytes read beyond the model's own size, so that a model of another recipe gets the clearer error
+LARGEST = 128 * 10**6  # bytes of parameters, when the model is not known beforehand
+LONGEST_BLOCK = 4096  # so that a forged file can't ask for gigantic masks
 NAMES_OF_TENSORS = re.compile(r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage")  # in pickles
 RECIPE_SIZES = ("width", "blocks", "block size", "heads")
 
 
 def save_params(model: nn.Module, path: str | Path) -> None:
-    """Write the model's state_dict, its tensors on the CPU; all of it or nothing."""
+    """Write the model's state_dict atomically, with its tensors on the CPU."""
     content = BytesIO()
     torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, content)
     with written_whole(path) as temporary:
@@ -38,11 +38,11 @@ def save_params(model: nn.Module, path: str | Path) -> None:
 def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = None) -> None:
     """Load parameters into a model on any device. Nothing but tensors is unpickled.
 
-    `vocabulary` is the hash of the corpus's, compared with the card's. Raises UserError where the file can't be read,
-    or is of another variant, size or vocabulary than the model.
+    `vocabulary` is the hash of the corpus's vocabulary, to compare with the card's. Raises UserError if the file can't
+    be read, or its variant, size or vocabulary is not the model's.
     """
     wanted = model.state_dict()
-    state = read_state(Path(path), 2 * sum(tensor.nbytes for tensor in wanted.values()) + SPARE)  # twice: they may be doubles
+    state = read_state(Path(path), 2 * sum(tensor.nbytes for tensor in wanted.values()) + SPARE)  # twice: the file's may be doubles
     card = read_card(path)
     found, asked = describe(state), describe(wanted)
     found["heads"] = n_head_of(card) or model.config.n_head
@@ -60,9 +60,9 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     state, card = read_state(Path(path), LARGEST), read_card(path)
     found = describe(state)
     n_characters, width, block_size = found["vocabulary size"], found["width"], found["block size"]
-    n_head = n_head_of(card) or max(1, (width or 0) // 32)  # so many in a head of all recipes
-    n_layer = found["blocks"] + 2 * (found["variant"] == "perceiver")  # its two ends go by other names
-    whole = all(tensor.untyped_storage().nbytes() >= tensor.nbytes for tensor in state.values())  # one number may be shown as a billion
+    n_head = n_head_of(card) or max(1, (width or 0) // 32)  # every recipe's heads are 32 wide
+    n_layer = found["blocks"] + 2 * (found["variant"] == "perceiver")  # its first and last blocks have other names
+    whole = all(tensor.untyped_storage().nbytes() >= tensor.nbytes for tensor in state.values())  # one number may pose as a billion
     if not (whole and n_characters and width and block_size and n_layer) or block_size > LONGEST_BLOCK or width % n_head:
         raise UserError(f"{path} holds no model of this project's kind")
     flags = variant_flags(found["variant"], found["bottleneck_dim"])
@@ -73,13 +73,13 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
 
 
 def check_vocabulary(path: str | Path, card: dict[str, Any], vocabulary: str | None) -> None:
-    """Raise UserError where the card names another vocabulary than the one with this hash."""
+    """Raise UserError if the card names a vocabulary other than the one with this hash."""
     if vocabulary is not None and card.get("vocabulary_sha256", vocabulary) != vocabulary:
         raise UserError(f"{path} was trained with other characters than this corpus has: give the corpus {card.get('corpus')}")
 
 
 def fill(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
-    """Put tensors from the file at `path` into a model. Raises UserError where they do not fit it, or are no numbers."""
+    """Put tensors from the file at `path` into a model. Raises UserError if they do not fit it, or are not finite."""
     wanted = model.state_dict()
     odd = sorted(wanted.keys() ^ state.keys()) or sorted(name for name in wanted if wanted[name].shape != state[name].shape)
     if odd:
@@ -91,19 +91,19 @@ def fill(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
 
 
 def load_plain(content: BytesIO) -> Any:
-    """The tensors and plain values that `torch.save` wrote. Raises anything for what is damaged, or names anything else.
+    """The tensors and plain values that `torch.save` wrote. Raises some exception if it is damaged, or names anything else.
 
-    `weights_only` lets no code of a stranger's run, but calls what a state_dict never needs: bytearray, by which a few bytes
-    ask for all the memory there is.
+    `weights_only` runs none of a stranger's code, but allows a call that no state_dict needs: bytearray, with which a few
+    bytes can claim all the memory there is.
     """
-    if content.getbuffer()[:4] == b"PK\3\4":  # by which torch.load tells its zips from what older versions wrote
+    if content.getbuffer()[:4] == b"PK\3\4":  # how torch.load tells its zips from what older versions wrote
         with zipfile.ZipFile(content) as archive:
-            if damaged := archive.testzip():  # torch.load does not look at the checksums
+            if damaged := archive.testzip():  # torch.load does not verify the checksums
                 raise ValueError(f"{damaged} is damaged")
             pickles = [BytesIO(archive.read(name)) for name in archive.namelist() if name.lower().endswith(".pkl")]
     else:
         content.seek(0)
-        pickles = [content] * 5  # one behind the other, before the numbers
+        pickles = [content] * 5  # one after another, before the numbers
     for pickle in pickles:
         for opcode, name, _ in pickletools.genops(pickle):
             if opcode.name == "GLOBAL" and not NAMES_OF_TENSORS.fullmatch(name):
@@ -113,9 +113,9 @@ def load_plain(content: BytesIO) -> Any:
 
 
 def unpacked_size(file: BinaryIO) -> int:
-    """The bytes that a file of torch.save holds, which writes them into a zip unpacked; 0 for a file of another kind.
+    """The unpacked size in bytes of a file of torch.save, which writes uncompressed zips; 0 for a file of another kind.
 
-    Raises anything where the zip is damaged.
+    Raises some exception if the zip is damaged.
     """
     if not zipfile.is_zipfile(file):
         return 0
@@ -124,7 +124,7 @@ def unpacked_size(file: BinaryIO) -> int:
 
 
 def read_state(path: Path, largest: int) -> dict[str, Tensor]:
-    """The tensors in a file, by name. Raises UserError where it holds anything else, or more than `largest` bytes."""
+    """The tensors in a file, by name. Raises UserError if it holds anything else, or more than `largest` bytes."""
     try:
         with reading(path), path.open("rb") as file:
             size = max(path.stat().st_size, unpacked_size(file))
@@ -148,7 +148,7 @@ def read_state(path: Path, largest: int) -> dict[str, Tensor]:
 
 
 def describe(state: dict[str, Tensor]) -> dict[str, Any]:
-    """What the names and shapes of a state_dict say of its model."""
+    """What the names and shapes in a state_dict tell about its model."""
 
     def size(name: str, axis: int) -> int | None:
         return state[name].size(axis) if name in state and state[name].dim() > axis else None

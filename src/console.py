@@ -12,17 +12,17 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-PATIENCE = 10  # seconds for which the other processes wait for the first one's word
+PATIENCE = 10  # seconds that the other processes wait for the first one to speak
 
 
 class UserError(ValueError):
-    """Something that the user can mend; the message is one line that names it and says how."""
+    """Something that the user can fix; the message is one line that names it and says how."""
 
     exit_code = 2
 
 
-class Stopped(Exception):  # noqa: N818 - no error
-    """Work that a signal ended in good order; the message says how to go on."""
+class Stopped(Exception):  # noqa: N818 - not an error
+    """Work that a signal ended cleanly; the message says how to resume it."""
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class Stopped(Exception):  # noqa: N818 - no error
 
 
 def run_reporting_errors(main: Callable[[], int | None]) -> int:
-    """Run a command in UTF-8. Its exit code is what it returns; or that of what ended it, of which one line is said on stderr.
+    """Run a command in UTF-8. Returns its exit code or, if something ended it, the code for that, reported in one line on stderr.
 
     With `--debug`, the traceback of an error comes before that line.
     """
@@ -38,7 +38,7 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
     debug = "--debug" in sys.argv
     former_hook = threading.excepthook
     if not debug:
-        threading.excepthook = lambda _: None  # what matters of a thread's failure is found out by who waits for it
+        threading.excepthook = lambda _: None  # a failure that matters reaches whoever waits for the thread
     try:
         return main() or 0
     except (Exception, KeyboardInterrupt) as end:
@@ -55,7 +55,7 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
 
 
 def explain(end: BaseException) -> tuple[int, str]:
-    """The exit code after what ended a command, and what is said of it: 2 is for what the user can mend, 1 for the unforeseen,
+    """The exit code and the message for what ended a command: 2 is for what the user can fix, 1 for the unforeseen,
     130 and the like for signals.
     """
     if isinstance(end, KeyboardInterrupt):
@@ -75,16 +75,16 @@ def explain(end: BaseException) -> tuple[int, str]:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether Python, or PyTorch on a GPU or a CPU, found no memory."""
+    """Whether Python, or PyTorch on a GPU or a CPU, ran out of memory."""
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in ("out of memory", "ALLOC_FAILED", "DefaultCPUAllocator"))
 
 
 class Output(io.TextIOBase):
-    """A stream in UTF-8 that ignores failed writes (nobody reads it any more, its disk is full), so that the work goes on."""
+    """A UTF-8 stream that ignores failed writes (its reader is gone, the disk is full), so that the work goes on."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self.stream = stream or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - None: it was closed from the start
-        if isinstance(self.stream, io.TextIOWrapper):  # a pipe on Windows takes less than UTF-8
+        if isinstance(self.stream, io.TextIOWrapper):  # a pipe on Windows has a narrower encoding
             self.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
     def write(self, text: str) -> int:
@@ -95,7 +95,7 @@ class Output(io.TextIOBase):
     def flush(self) -> None:
         try:
             self.stream.flush()
-        except OSError:  # what is still to be written would fail again when Python ends
+        except OSError:  # what is still buffered would fail again when Python exits
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
     def isatty(self) -> bool:
@@ -110,13 +110,13 @@ class Output(io.TextIOBase):
 
 
 def under_torchrun() -> bool:
-    """Whether torchrun has started this process; a cluster may set RANK for purposes of its own."""
+    """Whether torchrun started this process (RANK alone does not tell: a cluster may set it for its own purposes)."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 @contextmanager
 def first_one_speaks() -> Iterator[None]:
-    """In all processes but the first, print nothing; what ends all of them is said by the first (see processes.agreeing)."""
+    """Print nothing in any process but the first, which reports what ends them all (see processes.agreeing)."""
     if not under_torchrun() or os.environ["RANK"] == "0":  # all there is to go by before they have met
         yield
         return
@@ -125,13 +125,13 @@ def first_one_speaks() -> Iterator[None]:
             yield
         except (UserError, Stopped) as end:
             if isinstance(end, UserError):
-                time.sleep(PATIENCE)  # torchrun ends all as soon as one has ended: the first is to speak before
+                time.sleep(PATIENCE)  # torchrun ends all as soon as one has ended: let the first speak before that
             raise SystemExit(end.exit_code) from None
 
 
 @contextmanager
 def blaming(path: str | Path) -> Iterator[None]:
-    """Put `path` before the message of a UserError that its content causes."""
+    """Prepend `path` to the message of a UserError that the file's content causes."""
     try:
         yield
     except UserError as error:
@@ -139,7 +139,7 @@ def blaming(path: str | Path) -> Iterator[None]:
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports errors as everything here does: in one line, or with a traceback for `--debug`."""
+    """Reports errors as everything else here does: in one line, with a traceback under `--debug`."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -150,7 +150,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(kind: type, low: float, high: float = float("inf")) -> Callable[[str], float]:
-    """An argparse type: a finite number of that kind, at least `low` and below `high`."""
+    """An argparse type: a finite number of this kind, at least `low` and below `high`."""
 
     def parse(text: str) -> float:
         value = kind(text)

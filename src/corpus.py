@@ -1,7 +1,7 @@
 """A text as numbers: a small integer for each character, and where each document begins.
 
-The text is read in pieces and never held as one string. A large file leaves its codes beside it (`wiki.txt.codes`,
-with the card `wiki.txt.codes.json`); from then on they are mapped into memory, once the hashes of both are found right.
+The text is read in pieces and never held as one string. A large file's codes are saved next to it (`wiki.txt.codes`,
+with the card `wiki.txt.codes.json`); from then on they are mapped into memory, once the hashes of both have been checked.
 """
 
 import codecs
@@ -21,16 +21,16 @@ from tqdm import tqdm
 from console import UserError, blaming
 from files import file_sha256, read_card, reading, sha256, write_card, written_whole
 
-PAD_CHAR = "\u25a1"  # □ fills up to the block's end
-MASK_CHAR = "\u2047"  # ⁇ marks the cut and what was cut out, the answer's beginning and its end
-PAD, MASK = 0, 1  # these codes
-PIECE = 1 << 22  # bytes or characters taken at a time
-CACHE_FROM = 1 << 24  # bytes; the codes of smaller files are not kept: they are made in a second
+PAD_CHAR = "\u25a1"  # □ pads to the block's end
+MASK_CHAR = "\u2047"  # ⁇ marks the cut and what was cut out; an answer's beginning and its end
+PAD, MASK = 0, 1  # their codes
+PIECE = 1 << 22  # bytes or characters processed at a time
+CACHE_FROM = 1 << 24  # bytes; the codes of smaller files are not kept: making them takes a second
 
 
 @dataclass(frozen=True)
 class EncodedText:
-    """A text of lines, each of them a document; its vocabulary is PAD, MASK, and its own characters, sorted."""
+    """A text with a document on each line; its vocabulary is PAD, MASK, and its own characters, sorted."""
 
     characters: list[str]  # the vocabulary: codes are indices into it
     codes: Tensor  # (n_characters,) uint8, int16 or int32, the smallest that holds them
@@ -48,12 +48,12 @@ class EncodedText:
         return begins, self.starts[documents + 1] - 1 - begins
 
     def spell(self, begin: int, length: int) -> str:
-        """So many characters from there on."""
+        """The `length` characters from `begin` on."""
         return "".join(map(self.characters.__getitem__, self.codes[begin : begin + length].tolist()))
 
 
 class Documents(Sequence[str]):
-    """The documents of an encoded text, each spelt out when it is asked for: `text.split("\\n")`, without the list."""
+    """The documents of an encoded text, each spelt out on demand: `text.split("\\n")`, without the list."""
 
     def __init__(self, text: EncodedText) -> None:
         self.text = text
@@ -78,7 +78,7 @@ class Documents(Sequence[str]):
 
 
 def encode_text(text: str) -> EncodedText:
-    """Encode a text that is in memory. Raises UserError where it holds one of the two sentinels."""
+    """Encode a text that is in memory. Raises UserError if it holds one of the two sentinels."""
 
     def pieces() -> Iterator[str]:
         return (text[first : first + PIECE] for first in range(0, len(text), PIECE))
@@ -89,15 +89,15 @@ def encode_text(text: str) -> EncodedText:
 
 
 def encode_file(path: str | Path) -> EncodedText:
-    """Encode a UTF-8 file, any line endings read as newlines and a byte order mark dropped; a large one by its cache.
+    """Encode a UTF-8 file, with any line endings read as newlines and a byte order mark dropped; a large one through its cache.
 
-    Raises UserError where the file can't be read, is empty or no UTF-8, or holds one of the two sentinels.
+    Raises UserError if the file can't be read, is empty or not UTF-8, or holds one of the two sentinels.
     """
     path = Path(path)
     with reading(path):
         stat = path.stat()
         large = stat.st_size >= CACHE_FROM
-        with ThreadPoolExecutor() as pool:  # hashing a large file takes a while: both at a time
+        with ThreadPoolExecutor() as pool:  # hashing a large file takes a while: both at once
             found = pool.submit(read_card, cache_path(path)) if large else None
             text_hash = file_sha256(path)
     key = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": text_hash}
@@ -110,7 +110,7 @@ def encode_file(path: str | Path) -> EncodedText:
             raise UserError(f"{path} is empty")
         pieces = encode_pieces(read_pieces(path, bar), characters)
         if large:
-            with suppress(OSError, UserError):  # a folder that can't be written, a full disk: do without
+            with suppress(OSError, UserError):  # a folder that can't be written to, a full disk: do without the cache
                 write_cache(path, key, characters, pieces)
             if key.items() <= (card := read_card(cache_path(path))).items():
                 return map_cache(path, card)
@@ -120,7 +120,7 @@ def encode_file(path: str | Path) -> EncodedText:
 
 
 def read_pieces(path: Path, bar: tqdm) -> Iterator[str]:
-    """The text of a file, piece by piece. Raises UserError where it is no UTF-8."""
+    """The text of a file, piece by piece. Raises UserError if it is not UTF-8."""
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")(), translate=True)
     with path.open("rb") as file:
         ended = False
@@ -137,13 +137,13 @@ def read_pieces(path: Path, bar: tqdm) -> Iterator[str]:
 
 
 def code_points(text: str) -> Tensor:
-    """(len(text),) the Unicode numbers of the characters, int32."""
+    """(len(text),) the characters' Unicode code points, int32."""
     buffer = bytearray(text.encode(f"utf-32-{sys.byteorder[0]}e", errors="surrogatepass"))
     return torch.frombuffer(buffer, dtype=torch.int32) if buffer else torch.empty(0, dtype=torch.int32)
 
 
 def vocabulary(pieces: Iterable[str]) -> list[str]:
-    """PAD, MASK, and the characters of the text, sorted. Raises UserError, by line, where the text holds PAD or MASK."""
+    """PAD, MASK, and the characters of the text, sorted. Raises UserError, naming the line, if the text holds PAD or MASK."""
     seen = torch.zeros(sys.maxunicode + 1, dtype=torch.bool)
     line = 1
     for piece in pieces:
@@ -157,7 +157,7 @@ def vocabulary(pieces: Iterable[str]) -> list[str]:
 
 
 def encode_pieces(pieces: Iterable[str], characters: Sequence[str]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Piece by piece, the codes and the document starts, which join to those of an EncodedText."""
+    """Piece by piece, the codes and the document starts; concatenated, they are those of an EncodedText."""
     sizes = {torch.uint8: 1 << 8, torch.int16: 1 << 15, torch.int32: 1 << 31}
     table = torch.zeros(sys.maxunicode + 1, dtype=next(dtype for dtype, size in sizes.items() if len(characters) <= size))
     table[code_points("".join(characters)).long()] = torch.arange(len(characters)).to(table.dtype)
@@ -165,7 +165,7 @@ def encode_pieces(pieces: Iterable[str], characters: Sequence[str]) -> Iterator[
     yield table[:0], torch.tensor([0])  # the first document begins at 0,
     for piece in pieces:
         points = code_points(piece).long()
-        yield table[points], (points == ord("\n")).nonzero().flatten() + done + 1  # each other one after a newline
+        yield table[points], (points == ord("\n")).nonzero().flatten() + done + 1  # every other one after a newline,
         done += len(points)
     yield table[:0], torch.tensor([done + 1])  # and the last ends at the end, as if a newline followed
 
@@ -179,14 +179,14 @@ def cache_path(path: Path) -> Path:
 
 
 def write_cache(path: Path, key: dict[str, int | str], characters: Sequence[str], pieces: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Keep the codes of the file at `path`, then its starts, with a card."""
+    """Write the codes of the file at `path`, then its document starts, to its cache, with a card."""
     with written_whole(cache_path(path)) as temporary, temporary.open("wb") as file:
         starts = []
         for codes, more_starts in pieces:
             file.write(codes.numpy())
             starts.append(more_starts)
         n_bytes = file.tell()
-        file.write(bytes(-n_bytes % 8))  # int64 begin at multiples of 8
+        file.write(bytes(-n_bytes % 8))  # int64 values must begin at a multiple of 8
         file.write(torch.cat(starts).numpy())
     write_card(cache_path(path), key | {"characters": "".join(characters), "dtype": str(codes.dtype), "n_bytes": n_bytes})
 

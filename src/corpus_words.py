@@ -1,8 +1,8 @@
-"""The words of the invented world: real places in their true regions, and names as people of many cultures bear them.
+"""The words of the invented world: real places in their real regions, and names from many cultures.
 
 A region's line: region | adjective | weight among the regions | its cities, the largest share of births first; a
-city*4 has four times the share of its place in that order.
-A culture's line: the regions where its people are mostly born | first names | last names (an underscore is a space).
+city*4 has four times the share that its rank would give it.
+A culture's line: the regions where most of its people are born | first names | last names (an underscore is a space).
 """
 
 REGIONS = """

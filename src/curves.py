@@ -12,28 +12,28 @@ from recipes import Recipe
 
 
 class Curves:
-    """Writes into a TensorBoard folder; where that fails, it says so once, and the work goes on without."""
+    """Writes to a TensorBoard folder; if that fails, it says so once, and the work goes on without curves."""
 
     def __init__(self, folder: Path | None, first_step: int | None = None) -> None:
-        """Without a folder, nothing is written. Points from `first_step` on that are there already are hidden."""
-        self.folder = folder  # None from the first failure on, too
+        """Without a folder, nothing is written. Points already there from `first_step` on are hidden."""
+        self.folder = folder  # also None after a first failure
         self.attempt(lambda: self.open(first_step))
 
     def open(self, first_step: int | None) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # its import takes seconds
+        from torch.utils.tensorboard import SummaryWriter  # importing it takes seconds
 
         self.writer = SummaryWriter(self.folder, purge_step=first_step)
 
     def add_scalar(self, tag: str, value: float, step: int) -> None:
-        """A point of the curve `tag`."""
+        """Add a point to the curve `tag`."""
         self.add("scalar", tag, value, step)
 
     def add(self, kind: str, *what: Any) -> None:
-        """Anything else, by the name that a SummaryWriter's method has: add_text, say, is `text`."""
+        """Add anything else; `kind` names the method of SummaryWriter: `text` stands for add_text, say."""
         self.attempt(lambda: getattr(self.writer, f"add_{kind}")(*what))
 
     def add_run(self, name: str, args: Namespace, recipe: Recipe, results: dict[str, float]) -> None:
-        """A line of the HParams tab: what was run, under the name of its output, and what came of it."""
+        """Add a line to the HParams tab: what was run, under the name of its output, and the results."""
         chosen = {"function": args.function, "variant": args.variant, "seed": args.seed, "recipe": args.recipe}
         if args.variant == "perceiver":
             chosen["bottleneck_dim"] = args.bottleneck_dim
@@ -41,11 +41,11 @@ class Curves:
         self.add("hparams", chosen | plain, results, None, name)
 
     def flush(self) -> None:
-        """Let a reader see all points."""
+        """Make all points visible to readers."""
         self.attempt(lambda: self.writer.flush())
 
     def attempt(self, write: Callable[[], None]) -> None:
-        """Do it, or go on without curves."""
+        """Call `write`; if it fails, go on without curves."""
         if self.folder is None:
             return
         try:
@@ -62,7 +62,7 @@ class Curves:
 
 
 def open_curves(args: Namespace, recipe: Recipe, first_step: int | None = None) -> Curves:
-    """The run's TensorBoard folder in expt/, as the handouts name it."""
+    """Open the run's TensorBoard folder in expt/, named as in the handouts."""
     _, finetune_lr = recipe.finetuning(pretrained=args.reading_params_path is not None)
     run = f"{args.tb_expt_name}_{args.variant}_{args.bottleneck_dim}_pt_lr_{recipe.pretrain_lr:f}_ft_lr_{finetune_lr:f}"
     return Curves(Path("expt", args.function, run) if processes.rank() == 0 else None, first_step)

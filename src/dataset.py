@@ -3,7 +3,7 @@
     python src/dataset.py namedata          prints four questions with answers
     python src/dataset.py charcorruption    prints four corrupted documents
 
-Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 entries, y being what follows x.
+Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 entries, where y[t] follows x[t].
 """
 
 import sys
@@ -20,18 +20,18 @@ from corpus import MASK_CHAR, PAD, PAD_CHAR, Documents, EncodedText, encode_file
 from files import read_text, split_pair, split_rows
 from names import TellingNames
 
-READ_FOR_NAMES = 3000  # documents, at most: a large text is not read to its end for it
+READ_FOR_NAMES = 3000  # documents, at most: a large text is not read to its end for this
 
 
 class Cuts(NamedTuple):
-    """How examples are made of a dataset's `codes`, (B,) int64 each: `corrupt`'s arguments, and which targets count."""
+    """How examples are made from a dataset's `codes`, (B,) int64 each: `corrupt`'s arguments, and which targets count."""
 
     begin: Tensor  # where the document begins in the codes
     length: Tensor
     start: Tensor
     span: Tensor
-    blank: Tensor  # so many targets at the beginning carry no loss
-    offset: Tensor  # so much padding stands before the document
+    blank: Tensor  # how many targets at the beginning carry no loss
+    offset: Tensor  # how much padding precedes the document
 
 
 def corrupt(document: str, length: int, start: int, span: int) -> str:
@@ -46,15 +46,15 @@ def corrupt(document: str, length: int, start: int, span: int) -> str:
 def draw_cuts(
     n_characters: Tensor, longest: int, length_draws: int = 1, masked: float = 0.25, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A random (length, start, span) for `corrupt` of each document, given their lengths (B,); each (B,).
+    """Random (length, start, span) for `corrupt`, each (B,), given the documents' lengths (B,).
 
-    The length is uniform over 4 ... `longest`, or the largest of several such draws; all of a shorter document.
+    The length is uniform over 4 ... `longest`, or the largest of several such draws, but no more than the document has.
     The span is the share `masked` of it on average, exactly so from 1 / `masked` characters on: uniform over
-    1 ... 2 masked length - 1, where chance decides how a fraction is rounded.
+    1 ... 2 masked length - 1, with a fraction rounded up or down at random.
     """
 
     def uniform(*times: int) -> Tensor:
-        """(*times, B), below one"""
+        """(*times, B), uniform over [0, 1)"""
         return torch.rand(*times, len(n_characters), dtype=torch.float64, generator=generator)
 
     def integers(low: int, high: Tensor | int, *times: int) -> Tensor:
@@ -67,12 +67,12 @@ def draw_cuts(
 
 
 class CharCorruptionDataset(Dataset):
-    """Item i is document i of a text, a line each, corrupted anew at every look (torch's default generator draws).
+    """Item i is document i of a text, one per line, corrupted anew at every access (drawn by torch's default generator).
 
     The text is a string or already encoded. With more `length_draws`, more of a document is kept; with an `offset`, it
-    stands so many positions later, behind padding. `salient_share` of the cuts are salient: they leave the title and one
-    proper name (names.py), or, where there is none, mask half of what they keep. The others mask so much less that it is
-    about a quarter of all. The trainer does not look at items: it makes the same of a whole batch at once, by `cuts` (batches.py).
+    begins that many positions later, after padding. A `salient_share` of the cuts are salient: they leave only the title and
+    one proper name (names.py) or, if there is none, mask half of what they keep. The others mask correspondingly less:
+    about a quarter is masked overall. The trainer does not use items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
 
     MASK_CHAR = MASK_CHAR
@@ -81,7 +81,7 @@ class CharCorruptionDataset(Dataset):
     def __init__(
         self, data: str | EncodedText, block_size: int, length_draws: int = 1, offset: int = 0, salient_share: float = 0.0
     ) -> None:
-        self.longest = min(block_size * 7 // 8, block_size - 2 - offset)  # two sentinels must fit beside it
+        self.longest = min(block_size * 7 // 8, block_size - 2 - offset)  # two sentinels must fit, too
         if self.longest < 4:
             raise UserError(f"a block of {block_size} characters is too short for {offset + 4} of text and two sentinels")
         if not 0 <= salient_share < 0.5:
@@ -94,12 +94,12 @@ class CharCorruptionDataset(Dataset):
         self.vocab_size = len(self.text.characters)
         self.codes = self.text.codes  # what `cuts` points into
         self.n_characters = len(self.codes)
-        self.data = Documents(self.text)  # a last empty document, where the text ends with a newline, counts
+        self.data = Documents(self.text)  # if the text ends with a newline, the empty document after it counts
         self.names = TellingNames(self.longest)
 
     @classmethod
     def from_file(cls, path: str | Path, block_size: int, **how: Any) -> Self:
-        """The same for a UTF-8 file, which is never held as one string. Raises UserError where it can't be used."""
+        """The same for a UTF-8 file, which is never held as one string. Raises UserError if it can't be used."""
         return cls(encode_file(path), block_size, **how)
 
     def __len__(self) -> int:
@@ -115,7 +115,7 @@ class CharCorruptionDataset(Dataset):
         return block[:-1], y
 
     def encode_in_place(self, text: str) -> Tensor:
-        """(offset + len(text),) of int64 indices: a text where documents stand in a block."""
+        """(offset + len(text),) int64 indices: a text placed where documents begin in a block."""
         return encode(PAD_CHAR * self.offset + text, self.stoi)
 
     def cuts(self, indices: Tensor, generator: torch.Generator | None = None) -> Cuts:
@@ -140,16 +140,16 @@ class CharCorruptionDataset(Dataset):
         self.names.learn(map(self.spell_beginning, *(column.tolist() for column in spans)), places)
 
     def spell_beginning(self, begin: int, n_characters: int) -> str:
-        """As much of a document as its names are looked for in."""
+        """As much of a document as is searched for names."""
         return self.text.spell(begin, min(n_characters, self.longest + 2))
 
 
 class NameDataset(Dataset):
     """Item i is question i of a TSV with its place: question MASK place MASK, y blank over the question.
 
-    With `whole`, y is not blank there: the question is to be learnt too, as a text like others.
-    `pretraining_dataset` lends its vocabulary and block size. Raises UserError for a row that is no pair, is too long for
-    the block, or holds a character that the vocabulary lacks.
+    With `whole`, y is not blank there: the question is learnt too, like any other text.
+    `pretraining_dataset` supplies the vocabulary and block size. Raises UserError for a row that is not a pair, is too long
+    for the block, or holds a character that the vocabulary lacks.
     """
 
     MASK_CHAR = MASK_CHAR
@@ -161,7 +161,7 @@ class NameDataset(Dataset):
         self.whole = whole
         self.data = split_rows(data)
         self.places: set[str] = set()
-        texts, starts = [], []  # of all rows, question and place; where the places begin
+        texts, starts = [], []  # of each row: question and place; where the place begins
         for line, row in enumerate(self.data, start=1):
             question, place = split_pair(row, line)
             text = question + place
@@ -174,7 +174,7 @@ class NameDataset(Dataset):
             self.places.add(place)
         self.codes = encode("".join(texts), self.stoi).to(pretraining_dataset.codes.dtype)
         start, length = torch.tensor(starts), torch.tensor([len(text) for text in texts])
-        # question MASK place MASK is the pair with nothing cut out at the question's end
+        # question MASK place MASK is the pair, corrupted by an empty span at the question's end
         none = torch.zeros_like(start)
         self._cuts = Cuts(length.cumsum(0) - length, length, start, none, none if whole else start - 1, none)
 
@@ -198,7 +198,7 @@ class NameDataset(Dataset):
 def mix(corpus: CharCorruptionDataset, questions: str) -> ConcatDataset:
     """A text and a TSV of questions, to be read together in pretraining. Raises UserError as NameDataset does.
 
-    The questions are texts like others, learnt whole. What they ask for tells the text which of its names salient cuts leave.
+    The questions are learnt whole, like any other text. Their answers decide which of a document's names salient cuts leave.
     """
     pairs = NameDataset(corpus, questions, whole=True)
     corpus.learn_names(pairs.places)
@@ -206,7 +206,7 @@ def mix(corpus: CharCorruptionDataset, questions: str) -> ConcatDataset:
 
 
 def encode(text: str, stoi: dict[str, int]) -> Tensor:
-    """(len(text),) of int64 indices."""
+    """(len(text),) int64 indices."""
     return torch.tensor([stoi[character] for character in text], dtype=torch.long)
 
 
@@ -221,7 +221,7 @@ def decode(indices: Iterable[int], itos: dict[int, str]) -> str:
 
 
 def unknown_characters(text: str, stoi: dict[str, int]) -> str:
-    """Those of the text that no text of this vocabulary holds, in order: the two sentinels are among them."""
+    """The characters of the text that the vocabulary lacks, sorted; the two sentinels count as lacking."""
     return "".join(sorted(set(text) - (stoi.keys() - {PAD_CHAR, MASK_CHAR})))
 
 

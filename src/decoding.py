@@ -1,7 +1,7 @@
 """Answering many questions at once: greedy decoding that reads each character once.
 
-What attention looks back at, keys and values, is kept; a step then computes the newest position of each row alone. The
-wiring of the blocks is written a second time here, for positions instead of sequences, and tested equal to model.py's.
+The keys and values that attention looks back at are cached, so a step computes only the newest position of each row. The
+wiring of the blocks is repeated here for positions instead of sequences; tests check that it is equivalent to model.py's.
 
 Shapes: B rows, t new positions, T all positions, m latents, C width, H heads, D = C/H.
 """
@@ -16,7 +16,7 @@ from attention import Attention, SynthesizerAttention
 from model import GPT, Block
 
 ANSWER_LENGTH = 32  # characters decoded for an answer, at most
-AT_A_TIME = 64  # questions: on two cores, more are slower
+AT_A_TIME = 64  # questions per batch: on two cores, more are slower
 
 
 class Memory:
@@ -37,7 +37,7 @@ class Memory:
             self.keys[rows, :, at] = keys.transpose(1, 2)
 
     def read(self, x: Tensor, at: Tensor) -> Tensor:
-        """What the layer gives (B, t, C) for queries x (B, t, C), each of which sees the positions 0 ... at (B, t)."""
+        """The layer's output (B, t, C) for queries from x (B, t, C), each of which sees the positions 0 ... at (B, t)."""
         layer, seen = self.layer, int(at.max()) + 1
         if isinstance(layer, SynthesizerAttention):
             scores = layer.scores(x, seen)  # (B, H, t, seen)
@@ -49,12 +49,12 @@ class Memory:
         return layer.join_heads(weights @ self.values[:, :, :seen])
 
     def keep(self, rows: Tensor) -> None:
-        """Forget all other rows."""
+        """Keep only these rows."""
         self.keys, self.values = self.keys[rows], self.values[rows]
 
 
 class Decoder:
-    """A model that remembers what it has read in B rows, each of which may have come to another position."""
+    """A model that remembers what it has read in B rows, each of which may be at a different position."""
 
     def __init__(self, model: GPT, n_rows: int, n_positions: int) -> None:
         self.model = model
@@ -62,10 +62,10 @@ class Decoder:
         self.memories = {layer: Memory(layer, n_rows, n_positions) for layer in layers}
 
     def forward(self, idx: Tensor, at: Tensor) -> Tensor:
-        """What the head reads (B, t, C) at the positions `at` (B, t), where the characters are idx (B, t).
+        """The head's input (B, t, C) at the positions `at` (B, t), which hold the characters idx (B, t).
 
-        A row's earlier positions must have been read before, or be among these. Shorter rows are filled up on the right with
-        anything: nothing looks there, and it is overwritten later.
+        A row's earlier positions must have been read before, or be among these. Shorter rows are padded on the right with
+        anything: no position looks there, and it is overwritten later.
         """
         model = self.model
         x = model.embed(idx, at)  # (B, t, C)
@@ -73,7 +73,7 @@ class Decoder:
             for block in model.blocks:
                 x = self.block(block, x, at)
             return model.ln_f(x)
-        # a position behind the last latent makes that one again, unchanged, and sees it
+        # a position past the last latent recomputes that one, unchanged, and sees it
         latent = at.clamp(max=model.config.bottleneck_dim - 1)  # (B, t)
         y = self.cross(model.down_block, x, model.down_block.ln1(model.down_block.C[0, latent]), at, latent)
         for block in model.blocks:
@@ -92,28 +92,28 @@ class Decoder:
         return h + block.mlp(block.ln2(h))
 
     def attend(self, layer: Attention, x_kv: Tensor, x_q: Tensor, at_kv: Tensor, at_q: Tensor) -> Tensor:
-        """Remember x_kv, then look up x_q."""
+        """Remember x_kv, then attend from x_q."""
         self.memories[layer].write(x_kv, at_kv)
         return self.memories[layer].read(x_q, at_q)
 
     def keep(self, rows: Tensor) -> None:
-        """Forget all other rows."""
+        """Keep only these rows."""
         for memory in self.memories.values():
             memory.keep(rows)
 
 
 def read_prompts(model: GPT, prompts: Sequence[list[int]], steps: int) -> tuple[Decoder, Tensor, Tensor, int]:
-    """Read B prompts, after each of which at most `steps` characters follow.
+    """Read B prompts, each to be followed by at most `steps` characters.
 
-    Returns the decoder, what the head reads to choose each row's next character (B, C), that character's position (B,),
-    and how many positions there are.
+    Returns the decoder, the head's input for each row's next character (B, C), that character's position (B,),
+    and the number of positions.
     """
     model.eval()
     device = next(model.parameters()).device
     longest = max(map(len, prompts))
     n_positions = min(longest + steps, model.get_block_size())
     decoder = Decoder(model, len(prompts), n_positions)
-    # filled up on the right: no position looks at what lies behind it
+    # padded on the right: no position looks at what comes after it
     idx = torch.tensor([prompt + [0] * (longest - len(prompt)) for prompt in prompts], device=device)  # (B, longest)
     x = decoder.forward(idx, torch.arange(longest, device=device).expand_as(idx))
     at = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (B,)
@@ -122,11 +122,11 @@ def read_prompts(model: GPT, prompts: Sequence[list[int]], steps: int) -> tuple[
 
 @torch.inference_mode()
 def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> list[list[int]]:
-    """The likeliest continuation of each prompt, up to `end` (left out), `steps` characters, or the block's end."""
+    """The greedy continuation of each prompt, up to `end` (excluded), `steps` characters, or the block's end."""
     decoder, x, at, n_positions = read_prompts(model, prompts, steps)
     device = at.device
     answers: list[list[int]] = [[] for _ in prompts]
-    numbers = torch.arange(len(prompts), device=device)  # (B,) of the prompts that the rows belong to
+    numbers = torch.arange(len(prompts), device=device)  # (B,), the prompt that each row belongs to
     ended = torch.zeros_like(numbers, dtype=torch.bool)
     for step in range(steps):
         chosen = model.head(x).argmax(dim=-1)  # (B,)
@@ -136,7 +136,7 @@ def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> li
             answers[number].append(character)
         if not len(going_on) or step == steps - 1:
             break
-        if 2 * len(going_on) < len(ended):  # what has ended is dropped when it is most of the work
+        if 2 * len(going_on) < len(ended):  # ended rows are dropped once they are most of the work
             decoder.keep(going_on)
             numbers, chosen, at, ended = (rows[going_on] for rows in (numbers, chosen, at, ended))
         x = decoder.forward(chosen[:, None], at[:, None].clamp(max=n_positions - 1))[:, 0]  # (B, C)
@@ -148,10 +148,10 @@ def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> li
 def likeliest_answers(
     model: GPT, prompts: Sequence[list[int]], steps: int, end: int, width: int, least: float = math.log(0.001)
 ) -> list[list[tuple[list[int], float]]]:
-    """The likeliest whole answers to each prompt that a beam of `width` finds, and their log-probabilities, likeliest first.
+    """The likeliest whole answers to each prompt that a beam search of `width` finds, likeliest first, with log-probabilities.
 
-    An answer is whole where `end` follows it, which counts; `steps` characters are the most it may have. What is less
-    likely than `least` is not looked for.
+    An answer is whole once `end` follows it, whose probability counts; it has at most `steps` characters. Answers with a
+    log-probability below `least` are not looked for.
     """
     decoder, x, at, n_positions = read_prompts(model, prompts, steps)
     device = at.device
@@ -169,7 +169,7 @@ def likeliest_answers(
             some.sort(reverse=True)
             ended = whole[number] + [(begun[row][1], score) for score, row, c in some if c == end and score > least]
             whole[number] = sorted(ended, key=lambda answer: -answer[1])[:width]
-            # whatever goes on gets less likely
+            # an answer only gets less likely as it grows
             bound = whole[number][-1][1] if len(whole[number]) == width else least
             going_on += [option for option in some if option[2] != end and option[0] > bound and room[option[1]]][:width]
         if not going_on or step == steps:

@@ -1,4 +1,4 @@
-"""The main job in small: London, no pretraining, vanilla and perceiver, on an invented world of a few hundred people.
+"""The main job in miniature: London, no pretraining, vanilla and perceiver, on an invented world of a few hundred people.
 
     python src/demo.py        (or: make demo)
 
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def write_report() -> None:
-    """The page of the three models' answers to dev."""
+    """Write the page of the three models' answers to the dev questions."""
     corpus = CharCorruptionDataset.from_file(FOLDER / TEXT, RECIPES["quick"].block_size)
     questions, places = read_questions(FOLDER / DEV)
     runs = {}
@@ -58,7 +58,7 @@ def write_report() -> None:
 
 
 def print_table() -> None:
-    """A few answers, then the accuracies on dev, each with its standard error."""
+    """Print a few answers, then the accuracies on dev, each with its standard error."""
     questions, places = read_questions(FOLDER / DEV)
     rows = {'always "London"': ["London"] * len(questions)}
     rows |= {name: read_predictions(FOLDER / PARTS[part][1]) for part, name in MODELS.items()}
@@ -68,7 +68,7 @@ def print_table() -> None:
     print(f"\nBirth places of {len(questions)} people of whom the model was asked nothing in training:")
     for name, predictions in rows.items():
         total, correct = evaluate_places(FOLDER / DEV, predictions)
-        share = (correct + 1) / (total + 2)  # Laplace's estimate
+        share = (correct + 1) / (total + 2)  # Laplace's rule of succession
         error = math.sqrt(share * (1 - share) / total)
         print(f"  {name:<24} {correct:3.0f} right  {100 * correct / total:5.1f}%  (standard error {100 * error:.1f})")
     print("  The standard errors are of (right + 1) / (asked + 2): none right does not mean none ever.")

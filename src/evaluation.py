@@ -1,4 +1,4 @@
-"""Asking a model: a file of questions, scored and written, or a single one, with how sure the answers are."""
+"""Asking a model questions: a whole file, with the answers scored and written, or a single one; and how sure the answers are."""
 
 import math
 from argparse import Namespace
@@ -26,14 +26,14 @@ from recall import REACHES, Record, make_records, score_predictions, sure_and_ri
 from recipes import Recipe
 from utils import evaluate_places
 
-N_SAMPLES, BEGINNING = 4, 30  # texts that training shows the model going on with, after so many characters
+N_SAMPLES, BEGINNING = 4, 30  # texts continued during training: how many, and after how many characters
 
 
 # ---------------------------------------------------------------- a file of questions
 
 
 class Table(NamedTuple):
-    """Questions to ask, and their places, where the file has them."""
+    """Questions to ask, and their places if the file has them."""
 
     questions: list[str]
     places: list[str] | None
@@ -46,7 +46,7 @@ def prepare_evaluation(args: Namespace, recipe: Recipe, model: GPT, corpus: Char
 
 
 def read_table(path: str | Path, args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Table:
-    """The questions of a file, checked. Raises UserError where the model can't read one."""
+    """The questions of a file, checked. Raises UserError if the model can't read one."""
     questions, places = read_questions(path)
     with blaming(path):
         questions = check_questions(questions, model, corpus, args.unknown)
@@ -56,7 +56,7 @@ def read_table(path: str | Path, args: Namespace, model: GPT, corpus: CharCorrup
 
 
 def read_graded(path: str | Path, args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Table:
-    """The same where there are places to compare answers with. Raises UserError where there are none, too."""
+    """The same for a file with places to compare answers with. Also raises UserError if there are none."""
     table = read_table(path, args, model, corpus)
     if table.places is None:
         raise UserError(f"{path} has no places to compare answers with: name a file that has, or none")
@@ -64,9 +64,9 @@ def read_graded(path: str | Path, args: Namespace, model: GPT, corpus: CharCorru
 
 
 def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, table: Table, taught: Taught) -> None:
-    """Answer the questions, write the answers and what is asked for beside them, and score them where there are places.
+    """Answer the questions, write the answers and whatever else is asked for, and score them if there are places.
 
-    `taught` are the people and places of the finetuning table, where it is given.
+    `taught` holds the people and places of the finetuning table, if it is given.
     """
     predictions = answer_questions(model, corpus, table.questions)
     if processes.rank() > 0:
@@ -96,7 +96,7 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
 
 
 def show_recall(writer: Curves, name: str, records: Sequence[Record], taught: Taught) -> None:
-    """What the page shows, in TensorBoard; where a confidence or a coverage is the x axis, steps are percent."""
+    """Show in TensorBoard what the page shows; if the x axis is a confidence or a coverage, steps are percentages."""
     sure, right = sure_and_right(records)
     for reach in REACHES:
         if some := [record.right for record in records if record.reach == reach]:
@@ -116,19 +116,19 @@ def show_recall(writer: Curves, name: str, records: Sequence[Record], taught: Ta
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table as TensorBoard shows it."""
+    """A table in Markdown, which TensorBoard renders."""
     lines = [head, ["---"] * len(head), *([str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-# ---------------------------------------------------------------- while it trains
+# ---------------------------------------------------------------- during training
 
 
 class Watcher:
-    """Looks at a model some ten times while it trains: how many questions it has right, and what it makes of some beginnings."""
+    """Looks at a model about ten times during training: how many questions it gets right, and how it continues some texts."""
 
     def __init__(self, args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> None:
-        """Reads the questions at --eval_corpus_path, where it is given."""
+        """Reads the questions at --eval_corpus_path, if it is given."""
         self.model, self.corpus = model, corpus
         self.results: dict[str, float] = {}  # of the latest look
         self.table: Table | None = None
@@ -138,7 +138,7 @@ class Watcher:
         self.beginnings = [document[:BEGINNING] for document in islice(filter(None, corpus.data), N_SAMPLES)]
 
     def look(self, writer: Curves, epoch: int, n_epochs: int, step: int) -> None:
-        """Write what it sees after so many epochs, at the point of `step`."""
+        """Write what it sees after `epoch` epochs, at `step` on the x axis."""
         if epoch % max(1, n_epochs // 10) and epoch != n_epochs:
             return
         if self.table is not None:
@@ -157,7 +157,7 @@ class Watcher:
 
 
 def prepare_asking(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
-    """Check the question, and those whose answers tell what certainty is worth. Returns the function that asks it."""
+    """Check the question, and the table whose answers show what certainty is worth. Returns the function that asks it."""
     (question,) = check_questions([args.question], model, corpus, args.unknown)
     if not question.strip():
         raise UserError("nothing of the question is left to ask")
@@ -169,17 +169,17 @@ def prepare_asking(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorr
         try:
             table = read_graded(path, args, model, corpus)
         except UserError as error:
-            if path.exists():  # of another text, say
+            if path.exists():  # it belongs to another text, say
                 print(f"No table to tell by: {error}")
     return partial(ask, model, corpus, question, path, table)
 
 
 def ask(model: GPT, corpus: CharCorruptionDataset, question: str, path: str | Path | None, table: Table | None) -> None:
-    """Print what the model says, how sure it is, and whether answers as sure as that are right: those of the table at `path`."""
+    """Print what the model says, how sure it is, and whether its answers to the table at `path` are right when it is that sure."""
     (record,) = make_records(model, corpus, [question], None, answer_questions(model, corpus, [question], silent=True))
     for said, score in [(record.prediction, record.log_probability), *record.runners_up]:
         print(f"{math.exp(score):7.1%}  {in_one_line(said)}")
-    unnamed = record.person_in_text is False  # how sure the model is does not matter then
+    unnamed = record.person_in_text is False  # then it does not matter how sure the model is
     print(verdict(record, path, None if table is None or unnamed else measure_certainty(model, corpus, table)))
 
 
@@ -191,7 +191,7 @@ def measure_certainty(model: GPT, corpus: CharCorruptionDataset, table: Table) -
 
 
 def verdict(record: Record, path: str | Path | None, threshold: Threshold | None) -> str:
-    """Whether an answer was probably recalled or invented, by what came of answers as sure to the questions at `path`."""
+    """Whether an answer was probably recalled or invented, judged by equally sure answers to the questions at `path`."""
     if record.person_in_text is False:
         return f"Invented: the text never names {record.person}."
     if threshold is None:
@@ -212,7 +212,7 @@ def verdict(record: Record, path: str | Path | None, threshold: Threshold | None
 
 
 def check_questions(questions: Sequence[str], model: GPT, corpus: CharCorruptionDataset, unknown: str) -> list[str]:
-    """The questions as the model can read them. Raises UserError where it can't be asked one of them."""
+    """The questions as the model can read them. Raises UserError if one of them can't be asked."""
     questions = known_characters(questions, corpus, skip=unknown == "skip")
     for line, question in enumerate(questions, start=1):
         if len(question) + 1 >= model.get_block_size():
@@ -221,7 +221,7 @@ def check_questions(questions: Sequence[str], model: GPT, corpus: CharCorruption
 
 
 def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, skip: bool) -> list[str]:
-    """The questions without the characters that the corpus lacks. Raises UserError with all of these unless `skip`."""
+    """The questions without the characters that the corpus lacks. Raises UserError listing these unless `skip`."""
     unknown = [unknown_characters(question, corpus.stoi) for question in questions]
     listed = [f"line {line} {characters!r}" for line, characters in enumerate(unknown, start=1) if characters]
     if listed and not skip:
@@ -235,9 +235,9 @@ def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, sk
 
 
 def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], silent: bool = False) -> list[str]:
-    """What the model says to each question: up to 32 likeliest characters after the MASK, until the next one."""
+    """What the model says to each question: up to 32 greedily chosen characters after the MASK, until the next MASK."""
     prompts = prompts_of(questions, corpus.stoi)
-    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # batches of like lengths
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # for batches of similar lengths
     mine = order[processes.rank() :: processes.count()]
     answers: dict[int, str] = {}
     with tqdm(total=len(mine), unit="q", dynamic_ncols=True, disable=silent or processes.rank() > 0) as bar:

@@ -15,14 +15,14 @@ from typing import Any
 from console import UserError, blaming
 
 BUNDLED_SHA256 = "a250bedae2637cad7702e82e1140375e1a85819d89366074a94f162c63012fe1"  # of the bundled wiki.txt, whose people are invented
-ABANDONED = 3600  # seconds after which nobody is still writing to a temporary file that was not touched since
+ABANDONED = 3600  # seconds after which an untouched temporary file counts as abandoned
 
 # ---------------------------------------------------------------- reading and writing
 
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[None]:
-    """Raise UserError where `path` can't be read, or is neither file nor folder: to read from a pipe, say, might take for ever."""
+    """Raise UserError if `path` can't be read, or is neither a file nor a folder: reading from a pipe, say, might never end."""
     try:
         if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
             raise UserError(f"can't read {path}: it is no ordinary file")
@@ -32,7 +32,7 @@ def reading(path: str | Path) -> Iterator[None]:
 
 
 def read_text(path: str | Path, may_be_blank: bool = False) -> str:
-    """The text of a UTF-8 file, any line endings read as newlines and a byte order mark dropped. Raises UserError."""
+    """The text of a UTF-8 file, with any line endings read as newlines and a byte order mark dropped. Raises UserError."""
     try:
         with reading(path):
             text = Path(path).read_text(encoding="utf-8").removeprefix("\ufeff")
@@ -45,17 +45,17 @@ def read_text(path: str | Path, may_be_blank: bool = False) -> str:
 
 
 def split_rows(text: str) -> list[str]:
-    """The lines of a table; the newline that ends it begins no further line."""
+    """The lines of a table; a newline at its end does not begin another line."""
     return text.removesuffix("\n").split("\n")
 
 
 def in_one_line(prediction: str) -> str:
-    """A prediction as a file of them has it."""
+    """A prediction as a file of predictions has it."""
     return prediction.replace("\n", " ")
 
 
 def are_right(predictions: Iterable[str], places: Iterable[str]) -> list[bool]:
-    """Which predictions, as a file of them has them, are the places."""
+    """Which predictions, in the form that a file of them has, equal their places."""
     return [in_one_line(said) == place for said, place in zip(predictions, places, strict=True)]
 
 
@@ -65,7 +65,7 @@ def read_predictions(path: str | Path) -> list[str]:
 
 
 def split_pair(row: str, line: int) -> tuple[str, str]:
-    """The question and the place of a row of a TSV. Raises UserError, naming the line, where it has not just these two."""
+    """The question and the place in a row of a TSV. Raises UserError, naming the line, unless it has exactly these two."""
     question, *places = row.split("\t")
     if len(places) != 1:
         raise UserError(f"line {line}: {len(places) or 'no'} tabs, one belongs between the question and its place")
@@ -86,7 +86,7 @@ def read_pairs(path: str | Path) -> list[tuple[str, str]]:
 
 
 def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
-    """The questions of a TSV and their places; None for these where no line has a tab."""
+    """The questions of a TSV and their places; None instead of places if no line has a tab."""
     rows = split_rows(read_text(path))
     if not any("\t" in row for row in rows):
         for line, row in enumerate(rows, start=1):
@@ -98,9 +98,9 @@ def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
 
 
 def check_output(path: str, inputs: Iterable[str | None] = ()) -> None:
-    """Raise UserError where a file can't or should not be written: one of the inputs, say, those of them that there are."""
+    """Raise UserError if a file can't or should not be written: if it is one of the inputs, say; None and missing inputs are skipped."""
     output = Path(path)
-    folders = (output.parent, Path(os.path.realpath(output)).parent)  # where a link names a file, checkpoints lie beside the link
+    folders = (output.parent, Path(os.path.realpath(output)).parent)  # if it is a link, checkpoints lie beside the link
     if not all(folder.is_dir() and os.access(folder, os.W_OK) for folder in folders):
         raise UserError(f"can't write {output}: its folder must exist and be writable")
     if output.exists() and (not output.is_file() or any(path and Path(path).exists() and output.samefile(path) for path in inputs)):
@@ -111,9 +111,9 @@ def check_output(path: str, inputs: Iterable[str | None] = ()) -> None:
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to, renamed to it at the end: all of the file appears, or nothing.
+    """A temporary path beside `path` to write to, renamed to `path` at the end: the whole file appears, or nothing.
 
-    A link stays one, and the file that it names is written. Raises UserError where it can't be.
+    A link stays a link, and the file that it points to is written. Raises UserError if that fails.
     """
     if not Path(path).name:
         raise UserError(f"can't write {path}: it is a folder")
@@ -134,21 +134,21 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 
 def write_zip(path: str | Path, files: Mapping[str, Path | bytes], executable: Collection[str] = ()) -> None:
-    """Write a zip of files or bytes under the names given; the same ones make the same zip, whenever that is."""
+    """Write a zip of files or bytes under the given names; the same content makes the same zip, whenever it is written."""
     with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, content in sorted(files.items()):
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            entry.create_system = 3  # Unix, so that its modes count
+            entry.create_system = 3  # Unix, so that the modes count
             entry.external_attr = (stat.S_IFREG | (0o755 if name in executable else 0o644)) << 16  # readable by whoever unpacks it
             archive.writestr(entry, content if isinstance(content, bytes) else content.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def clear_leftovers(path: str | Path, age: float = 0) -> None:
-    """Remove what processes that were killed while they wrote `path` have left beside it, and not touched for `age` seconds."""
+    """Remove what processes killed while writing `path` left beside it, if it has not been touched for `age` seconds."""
     real = Path(os.path.realpath(path))
     beginning = f".{real.name}."
     for leftover in real.parent.glob(f"{glob.escape(beginning)}*"):
-        if leftover.name.removeprefix(beginning).isdigit():  # else it is of a file with a longer name
+        if leftover.name.removeprefix(beginning).isdigit():  # otherwise it belongs to a file with a longer name
             with suppress(OSError):
                 if not age or time.time() - leftover.stat().st_mtime >= age:  # another machine's clock may be ahead
                     leftover.unlink()
@@ -166,7 +166,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def announce_if_bundled(path: str | Path, text_hash: str) -> None:
-    """Say in one line where the text at `path`, by its hash, is the bundled corpus that its people are invented."""
+    """If the text at `path` is, by its hash, the bundled corpus, say in one line that its people are invented."""
     if text_hash == BUNDLED_SHA256:
         print(f"{path} is the bundled text, its people are invented: to hand in, put the course's files in its place.")
 
@@ -175,12 +175,12 @@ def announce_if_bundled(path: str | Path, text_hash: str) -> None:
 
 
 def card_path(path: str | Path) -> Path:
-    """Where the card of a file lies: JSON that says where the file comes from."""
+    """The path of a file's card: JSON that says where the file comes from."""
     return Path(f"{path}.json")
 
 
 def write_card(path: str | Path, facts: dict[str, Any]) -> None:
-    """Write the card of the file at `path`; `facts` are plain values. It ends in the hashes of the file and of itself."""
+    """Write the card of the file at `path`; `facts` holds plain values. The card ends with the hashes of the file and of itself."""
     facts = facts | {"file_sha256": file_sha256(path)}
     facts |= {"card_sha256": sha256(json.dumps(facts))}
     with written_whole(card_path(path)) as temporary:
@@ -188,7 +188,7 @@ def write_card(path: str | Path, facts: dict[str, Any]) -> None:
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
-    """The card of the file at `path`; an empty one where there is none, or where the file or the card was changed since."""
+    """The card of the file at `path`; an empty one if there is none, or if the file or the card has been changed since."""
     try:
         card = json.loads(card_path(path).read_text(encoding="utf-8"))
         card_hash = card.pop("card_sha256")
@@ -199,18 +199,18 @@ def read_card(path: str | Path) -> dict[str, Any]:
 
 
 def told_by(card: dict[str, Any], part: str, name: str, kind: type) -> Any:
-    """What a part of a card has by that name; None where it has none, or something of another kind."""
+    """What a part of a card has under that name; None if it has nothing, or something of another type."""
     facts = card.get(part)
     found = facts.get(name) if isinstance(facts, dict) else None
     return found if isinstance(found, kind) else None
 
 
 def recipe_of(card: dict[str, Any]) -> str | None:
-    """The recipe of the run that a card of parameters tells of; None where it does not say."""
+    """The recipe of the run that a card of parameters describes; None if it does not say."""
     return told_by(card, "arguments", "recipe", str)
 
 
 def n_head_of(card: dict[str, Any]) -> int | None:
-    """The number of heads that a card of parameters tells of; None where it does not say."""
+    """The number of heads that a card of parameters gives; None if it does not say."""
     n_head = told_by(card, "recipe", "n_head", int)
     return n_head if n_head and n_head > 0 else None

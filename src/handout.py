@@ -1,20 +1,20 @@
-"""What the handouts ask for: the commands in their order, and the files that are handed in."""
+"""What the handouts ask for: the commands in order, and the files to hand in."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 TEXT, TRAIN, DEV, TEST = "wiki.txt", "birth_places_train.tsv", "birth_dev.tsv", "birth_test_inputs.tsv"
-EDITION_VARIANTS = ("perceiver", "synthesizer")  # an edition asks for one beside vanilla; `all` has both
+EDITION_VARIANTS = ("perceiver", "synthesizer")  # an edition asks for one besides vanilla; `all` has both
 EDITIONS = {"perceiver": ("perceiver",), "synthesizer": ("synthesizer",), "all": EDITION_VARIANTS}
-PARTS = {  # what is handed in of each: parameters, and what they answer to the dev and the test questions
+PARTS = {  # what is handed in for each: parameters, and their answers to the dev and test questions
     "nopretrain": ("vanilla.model.params", "vanilla.nopretrain.dev.predictions", "vanilla.nopretrain.test.predictions"),
     **{
         variant: (f"{variant}.finetune.params", f"{variant}.pretrain.dev.predictions", f"{variant}.pretrain.test.predictions")
         for variant in ("vanilla", *EDITION_VARIANTS)
     },
 }
-ASKED_FOR = {"vanilla": (0.10, 0.10), "perceiver": (0.06, 0.05), "synthesizer": (None, 0.05)}  # least shares of dev and test right
-ROUNDING = 1  # of some questions asked again, so many may be answered otherwise: another machine rounds otherwise
+ASKED_FOR = {"vanilla": (0.10, 0.10), "perceiver": (0.06, 0.05), "synthesizer": (None, 0.05)}  # minimum accuracies on dev and test
+ROUNDING = 1  # how many questions, asked again, may be answered differently: another machine rounds differently
 
 
 def parts_of(edition: str) -> tuple[str, ...]:
@@ -28,12 +28,12 @@ def variant_of(part: str) -> str:
 
 
 def find_edition(folder: Path) -> str:
-    """The edition whose outputs lie there: the variant with more of them, the perceiver where that decides nothing."""
+    """The edition whose outputs are in the folder: that of the variant with more of them, the perceiver in a tie."""
     return max(EDITION_VARIANTS, key=lambda variant: sum((folder / name).is_file() for name in PARTS[variant]))
 
 
 def commands(edition: str) -> Iterator[str]:
-    """The commands of an edition, as its handout has them typed, up to the zip."""
+    """The commands of an edition as its handout gives them, up to the zip."""
     yield "src/dataset.py namedata"
     yield "src/dataset.py charcorruption"
     yield "london_baseline.py"

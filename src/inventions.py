@@ -1,4 +1,4 @@
-"""What a model makes up where it is wrong, and whether names explain it: was that place taught of somebody with a similar name?"""
+"""What a model makes up when it is wrong, and whether names explain it: was that place taught for somebody with a similar name?"""
 
 import re
 from collections import Counter, defaultdict
@@ -11,7 +11,7 @@ from recall import Record, person_of
 
 Taught = Sequence[tuple[str, str]]  # people and places
 
-LANGUAGES = {  # by how a name ends, by its letters and particles: a guess, good for groups and not for persons
+LANGUAGES = {  # by a name's ending, letters and particles: a guess, good enough for groups but not for individuals
     "Slavic": r"(ov|ova|ev|eva|ski|sky|ska|ić|enko|chuk|vich)$|[čćžšđłńěř]",
     "Nordic": r"(sen|sson|strom|qvist|gaard)$|[øåæ]",
     "Spanish or Portuguese": r"(ez|eira|ares|ado|inho|illo)$|[ñãõ]",
@@ -31,7 +31,7 @@ def surname(person: str) -> str:
 
 
 def language(person: str) -> str | None:
-    """A guess at the language that a name comes from; None where nothing tells."""
+    """A guess at the language that a name comes from; None if nothing gives it away."""
     return next((name for name, pattern in LANGUAGES.items() if re.search(pattern, person.lower())), None)
 
 
@@ -49,12 +49,12 @@ FOLLOWED = ("the place was taught of somebody with", "share", "by chance", "of")
 
 
 class Follows(NamedTuple):
-    """How often an invented place was taught of somebody who shares the feature, and how often it would be by chance."""
+    """How often an invented place was taught for somebody who shares the feature, and how often it would be by chance."""
 
     feature: str
     share: float
-    by_chance: float  # were the same inventions dealt out to the same people at random
-    told: int  # how many inventions these shares are of: those about people whose feature is known
+    by_chance: float  # if the same inventions were dealt out to the same people at random
+    told: int  # how many inventions the shares are taken over: those about people whose feature is known
 
     @property
     def cells(self) -> list[str]:
@@ -73,7 +73,7 @@ def inventions(records: Sequence[Record]) -> list[Record]:
 
 
 def most_frequent(records: Sequence[Record], taught: Taught, n: int = 12) -> list[tuple[str, int, int, int]]:
-    """The most frequent inventions: place, how often invented, how often right where it was said, how often taught."""
+    """The most frequent inventions: place, how often invented, how often said and right, how often taught."""
     invented = Counter(record.prediction for record in inventions(records))
     said_right = Counter(record.prediction for record in records if record.right)
     in_teaching = Counter(place for _, place in taught)
@@ -81,7 +81,7 @@ def most_frequent(records: Sequence[Record], taught: Taught, n: int = 12) -> lis
 
 
 def what_they_follow(records: Sequence[Record], taught: Taught) -> list[Follows]:
-    """For each feature, over all wrong answers; `taught` are the people and places of finetuning."""
+    """A `Follows` for each feature, over all wrong answers; `taught` holds the people and places of finetuning."""
     found = []
     for name, feature in FEATURES.items():
         places = defaultdict(set)
@@ -96,7 +96,7 @@ def what_they_follow(records: Sequence[Record], taught: Taught) -> list[Follows]
 
 
 def among_most_taught(records: Sequence[Record], taught: Taught, n: int = 10) -> tuple[float, float]:
-    """The shares of the inventions, and of the right places of the same people, that are among the n places taught most."""
+    """The shares of the inventions, and of the right places of the same people, that are among the n most taught places."""
     most = {place for place, _ in Counter(place for _, place in taught).most_common(n)}
     wrong = inventions(records)
     made_up, true = sum(r.prediction in most for r in wrong), sum(r.place in most for r in wrong)

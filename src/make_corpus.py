@@ -1,4 +1,4 @@
-"""Write an invented world of people, with the names and the statistics of the assignment's files.
+"""Write an invented world of people, in files with the names and statistics of the assignment's.
 
     python src/make_corpus.py --people 2937 --seed 0 --out DIR
 
@@ -28,7 +28,7 @@ DEV_SHARE, TEST_SHARE = 500 / 2937, 437 / 2937  # of all people, as in the assig
 REACH = 112  # characters of a line that pretraining shows, at most
 NAMED_LATE, UNNAMED = 0.034, 0.042  # shares of lines that name the place beyond the reach, or nowhere
 AT_HOME = 0.55  # share of people born where their culture is at home
-REGION_ANSWERS = 0.12  # share of people of whom only the region is known
+REGION_ANSWERS = 0.12  # share of people for whom only the region is known
 
 # ---------------------------------------------------------------- the words, parsed
 
@@ -97,7 +97,7 @@ N_PAIRS = PAIR_ENDS[-1]
 
 @dataclass(frozen=True)
 class Person:
-    """What the files say of somebody."""
+    """What the files say about somebody."""
 
     name: str
     place: str
@@ -132,7 +132,7 @@ def make_person(seed: int, index: int) -> Person:
 def make_name(seed: int, index: int, rng: random.Random) -> tuple[str, str, Culture]:
     """A full name that nobody else in the world has, its family name, and its culture.
 
-    The pairs are gone through in a scattered order, and again with initials once they are used up.
+    The pairs are used in a scattered order, and again with initials once they run out.
     """
     start, stride = scatter(seed)
     lap, number = index // N_PAIRS, (start + stride * index) % N_PAIRS
@@ -258,7 +258,7 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, help="where the places of the test people go (not written by default)")
     args = parser.parse_args()
     for path in (*(args.out / name for name in (TEXT, TRAIN, DEV, TEST)), *filter(None, [args.answers])):
-        if path.is_file():  # the course's, maybe
+        if path.is_file():  # perhaps the course's
             raise UserError(f"{path} is there already: name another folder, or delete it")
     write_world(args.people, args.seed, args.out, args.absent, args.answers)
 

@@ -1,8 +1,8 @@
-"""The model: a character GPT in four variants that share all but what their name says.
+"""The model: a character GPT in four variants that share everything except what their names say.
 
     vanilla      embed -> Block x n_layer -> LayerNorm -> head
     synthesizer  the same, with SynthesizerAttention in each block
-    rope         the same, with RotarySelfAttention in each block and no embeddings of positions
+    rope         the same, with RotarySelfAttention in each block and no position embeddings
     perceiver    embed -> DownProjectBlock -> Block x (n_layer - 2) -> UpProjectBlock -> LayerNorm -> head
 
 Shapes: B batch, T positions, C width (`n_embd`), V vocabulary, m latents (`bottleneck_dim`).
@@ -21,7 +21,7 @@ from dropout import Dropout
 
 
 def variant_flags(variant: str, bottleneck_dim: int) -> dict[str, Any]:
-    """What of a GPTConfig makes the model that variant."""
+    """The fields of a GPTConfig that make the model that variant."""
     if variant == "vanilla":
         return {}
     return {variant: True} | ({"bottleneck_dim": bottleneck_dim} if variant == "perceiver" else {})
@@ -56,17 +56,17 @@ class GPTConfig:
 
     @property
     def variant(self) -> str:
-        """Its name."""
+        """The variant's name."""
         return next((name for name in ("perceiver", "synthesizer", "rope") if getattr(self, name)), "vanilla")
 
     @classmethod
     def of(cls, config: Any) -> Self:
-        """A config with the attributes of any object; what it lacks has its default."""
+        """A config with the attributes of any object; those that it lacks take their defaults."""
         return cls(**{field.name: getattr(config, field.name) for field in fields(cls) if hasattr(config, field.name)})
 
 
 class Block(nn.Module):
-    """Attention and an MLP, each on the normalised input and added to it.
+    """Attention and an MLP, each applied to the normalised input and added to the input.
 
     Like the layers, the blocks and the model take a GPTConfig or any object with its attributes.
     """
@@ -84,7 +84,7 @@ class Block(nn.Module):
         )
 
     def choose_attention(self, config: Any) -> type[Attention]:
-        """Which layer the block attends with."""
+        """The class of the block's attention layer."""
         if getattr(config, "synthesizer", False):
             return SynthesizerAttention
         return RotarySelfAttention if getattr(config, "rope", False) else CausalSelfAttention
@@ -108,7 +108,7 @@ class DownProjectBlock(CrossBlock):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.C = nn.Parameter(torch.empty(1, config.bottleneck_dim, config.n_embd))
-        nn.init.xavier_uniform_(self.C[0])  # of the matrix (m, C): the leading 1 is no fan
+        nn.init.xavier_uniform_(self.C[0])  # of the matrix (m, C): the leading 1 must not count as a fan
 
     def forward(self, x_input: Tensor) -> Tensor:
         """(B, T, C) -> (B, m, C): latent i sees inputs 0...i, so inputs from m on are not read here"""
@@ -154,7 +154,7 @@ class GPT(nn.Module):
         return self.config.block_size - int(self.config.synthesizer)
 
     def embed(self, idx: Tensor, at: Tensor | None = None) -> Tensor:
-        """What the blocks read (B, T, C) of characters (B, T) at the positions `at` (B, T), or 0...T-1."""
+        """What the blocks read (B, T, C): characters (B, T), embedded at the positions `at` (B, T), or 0...T-1."""
         x = self.tok_emb(idx)
         if self.config.rope:
             return x
@@ -163,7 +163,7 @@ class GPT(nn.Module):
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Logits (B, T, V) for indices (B, T) and, given targets (B, T), the mean loss over those that are not PAD, in nats.
 
-        Raises ValueError where T is longer than `get_block_size()`.
+        Raises ValueError if T is greater than `get_block_size()`.
         """
         T = idx.size(1)
         if T > self.get_block_size():
@@ -179,7 +179,7 @@ class GPT(nn.Module):
 def init_linear(module: nn.Module) -> None:
     """Weights normal with a standard deviation of 0.02, biases 0 (GPT-2).
 
-    The rest starts where it is made: LayerNorm at 1 and 0, `pos_emb` at 0, `C` Xavier uniform, `w2` uniform.
+    The rest is initialised where it is made: LayerNorm to 1 and 0, `pos_emb` to 0, `C` Xavier uniform, `w2` uniform.
     """
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)

@@ -1,4 +1,4 @@
-"""Muon on all matrices of a shape at a time: a fraction of the kernels, which is what it costs on a GPU."""
+"""Muon on all matrices of the same shape at once: this takes a fraction of the kernels, whose number sets its cost on a GPU."""
 
 import math
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from acceleration import has_bf16
 
 
 class BatchedMuon(torch.optim.Muon):
-    """torch.optim.Muon, which takes the matrices one by one (Jordan et al. 2024); here, the rate may be a tensor on their device.
+    """torch.optim.Muon (Jordan et al. 2024), but not matrix by matrix; the rate may be a tensor on the matrices' device.
 
     `adjust_lr_fn` has no effect: rates are adjusted as in the original.
     """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:
-        """Update all matrices that have a gradient. `closure` is of no use here."""
+        """Update all matrices that have a gradient. `closure` is ignored."""
         for group in self.param_groups:
             matrices, gradients, momenta = [], [], []
             self._init_group(group, matrices, gradients, momenta)
@@ -37,9 +37,9 @@ class BatchedMuon(torch.optim.Muon):
 
 
 def orthogonalized(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """Each of the matrices (n, A, B) with singular values near 1, by Newton-Schulz iterations of the fifth degree.
+    """Each of the matrices (n, A, B) with its singular values brought near 1, by quintic Newton-Schulz iterations.
 
-    In bfloat16, as in the original, where the device has instructions for it.
+    In bfloat16, as in the original, if the device has instructions for it.
     """
     a, b, c = coefficients
     x = matrices.bfloat16() if has_bf16(matrices.device) else matrices.float()

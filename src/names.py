@@ -1,4 +1,4 @@
-"""Proper names in a document, and which of them salient cuts keep: the one that is likeliest to be what questions ask for."""
+"""Proper names in a document, and which of them salient cuts keep: the one most likely to be what questions ask for."""
 
 import re
 from collections import Counter
@@ -6,21 +6,21 @@ from collections.abc import Iterable, Sequence, Set
 from functools import lru_cache
 from typing import NamedTuple
 
-TITLE_END = re.compile(r"(?<!\b\w)\. ")  # but not behind an initial
+TITLE_END = re.compile(r"(?<!\b\w)\. ")  # but not after an initial
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 
-Context = tuple[str, ...]  # words and signs before a name
+Context = tuple[str, ...]  # words and punctuation before a name
 
 
 class Name(NamedTuple):
     """A proper name in a document, and what stands before it."""
 
     text: str
-    start: int  # where the text behind the document's title begins
+    start: int  # where the text after the document's title begins
     at: int  # where the name begins
     end: int  # and ends
-    contexts: tuple[Context, ...]  # the two words or signs before it, the one, and none
+    contexts: tuple[Context, ...]  # the last two words or punctuation marks before it, the last one, and none
 
     @property
     def cut(self) -> tuple[int, int, int]:
@@ -28,14 +28,14 @@ class Name(NamedTuple):
         return self.end, self.start, self.at - self.start
 
 
-@lru_cache(maxsize=1 << 14)  # a document comes again in each epoch
+@lru_cache(maxsize=1 << 14)  # each document comes up again every epoch
 def proper_names(document: str, longest: int) -> tuple[Name, ...]:
-    """The capitalised words behind a document's title, those side by side as one: salient spans (Guu et al. 2020, 2002.08909).
+    """The capitalised words after a document's title, adjacent ones joined: salient spans (Guu et al. 2020, 2002.08909).
 
-    The title ends with the first ". " that follows no initial. Left out are a name directly behind it, one that is also in it,
-    and one that ends beyond the first `longest` characters. Nothing from character `longest` + 2 on matters.
+    The title ends with the first ". " that does not follow an initial. Names are left out that directly follow the title, are
+    also in it, or end beyond the first `longest` characters. Nothing from character `longest` + 2 on matters.
     """
-    text = document[: longest + 2]  # the two more show whether a name that ends with the first of them goes on
+    text = document[: longest + 2]  # the two extra ones show whether a name that ends at `longest` continues
     end_of_title = TITLE_END.search(text)
     if end_of_title is None:
         return ()
@@ -50,24 +50,24 @@ def proper_names(document: str, longest: int) -> tuple[Name, ...]:
 
 
 def left_contexts(text: str) -> tuple[Context, ...]:
-    """The last two words or signs of a text, the last one, and none: of "March 1900 in", ("#", "in"), ("in",) and ()."""
+    """The last two words or punctuation marks of a text, the last one, and none: for "March 1900 in", ("#", "in"), ("in",) and ()."""
     words = ["#" if word.isdigit() else word for word in WORD_OR_SIGN.findall(text)[-2:]]
     return tuple(tuple(words[cut:]) for cut in range(len(words) + 1))
 
 
 class TellingNames:
-    """Of a document's proper names, those that tell what questions ask for: all of them, until it has learnt more."""
+    """Picks from a document's proper names the one that questions are most likely to ask for, or all until it has learnt more."""
 
     def __init__(self, longest: int) -> None:
-        self.longest = longest  # characters of a document that names stand in
-        self.places: Set[str] = frozenset()  # names that questions have for an answer
-        self.shares: dict[Context, float] = {}  # of the names in a context, how many are the first such of their document
+        self.longest = longest  # characters of a document that are searched for names
+        self.places: Set[str] = frozenset()  # names that are answers to questions
+        self.shares: dict[Context, float] = {}  # by context: the share of its names that are their document's first of `places`
 
     def learn(self, documents: Iterable[str], places: Set[str]) -> None:
-        """Learn from documents which contexts names have that are such as these places.
+        """Learn from documents in which contexts names like these places occur.
 
-        From names to contexts, and from these to more names: a round of Snowball (Agichtein & Gravano 2000). Of a document, the
-        first such name counts: "Born in Ulm, Baden" names a town before what it lies in, and a birth before what follows it.
+        From names to contexts, and from contexts to more names: a round of Snowball (Agichtein & Gravano 2000). A document's first
+        such name counts: texts name a town before the region it lies in ("Born in Ulm, Baden"), and a birth before what follows it.
         """
         seen: Counter[Context] = Counter()
         found: Counter[Context] = Counter()
@@ -81,11 +81,11 @@ class TellingNames:
         self.shares = {context: found[context] / n for context, n in seen.items() if n > 3}
 
     def of(self, document: str) -> Sequence[Name]:
-        """The one name of a document that is likeliest to be an answer; or all, where nothing was learnt."""
+        """The one name of a document that is most likely to be an answer, or all if nothing was learnt."""
 
         def likelihood(name: Name) -> float:
-            share = next(self.shares[context] for context in name.contexts if context in self.shares)  # at last that of ()
-            return share if name.text in self.places else share / 2  # no answer to these questions, but perhaps to others
+            share = next(self.shares[context] for context in name.contexts if context in self.shares)  # in the end, that of ()
+            return share if name.text in self.places else share / 2  # not an answer to these questions, but perhaps to others
 
         names = proper_names(document, self.longest)
         return [max(names, key=likelihood)] if names and self.shares else names

@@ -1,8 +1,8 @@
-"""A model in bfloat16 whose batches have no padding, for CUDA GPUs: sequences stand end to end, and attention alone tells them apart.
+"""A model in bfloat16 whose batches have no padding, for CUDA GPUs: sequences are laid end to end, and only attention tells them apart.
 
-Weights are copied into it before a step, and gradients out of it afterwards. What it computes is what model.py says, in
-fewer and larger kernels: queries, keys and values come from one product of matrices; embeddings, from a product with
-ones and zeros, whose gradient is one too, whereas that of looking up has to sort first.
+Weights are copied into it before a step, and gradients out of it afterwards. It computes what model.py says, in fewer,
+larger kernels: queries, keys and values come from one matrix product; embeddings, from a product with ones and zeros,
+whose gradient is such a product, too, whereas that of a lookup has to sort first.
 
 Shapes: N positions of all sequences, b sequences, V vocabulary, P block size, C width, H heads, D = C/H.
 """
@@ -20,26 +20,26 @@ from batches import Part, Shapes
 from corpus import PAD
 from model import GPT
 
-LARGEST_HEAD = 192  # beyond, some GPUs' kernels can't drop and learn
-MOST_CHARACTERS = 4096  # of a vocabulary, for ones and zeros to be cheaper than looking up
+LARGEST_HEAD = 192  # beyond this, some GPUs' kernels have no backward pass with dropout
+MOST_CHARACTERS = 4096  # in a vocabulary, for ones and zeros to be cheaper than a lookup
 
 
 class LowCopy:
-    """A copy of a model in bfloat16, which computes in its place."""
+    """A bfloat16 copy of a model, which computes in its place."""
 
-    shapes = Shapes(10**9, 8)  # a batch in one part, since gradients of several are not added up; few widths
+    shapes = Shapes(10**9, 8)  # a batch in one part, since the gradients of several would not be added up; few widths
 
     def __init__(self, model: GPT) -> None:
         self.master = model
         self.model = deepcopy(model).requires_grad_()
         self.copies = list(self.model.parameters())
-        for copy in self.copies:  # but not rotary angles, which are no parameters
+        for copy in self.copies:  # but not rotary angles, which are not parameters
             copy.data = copy.data.bfloat16()
-        # what is computed with: parameters, or several merged to one, and which rows of it are whose
+        # each tensor computed with, a parameter or several merged into one, and the parameters whose rows it holds
         self.leaves: dict[nn.Parameter, list[nn.Parameter]] = {parameter: [parameter] for parameter in self.copies}
 
     def compute(self, part: Part, gradients: Sequence[Tensor]) -> Tensor:
-        """Write into `gradients` what the master's parameters learn from a part. Returns the part's share of the loss."""
+        """Write the gradients of the master's parameters for a part into `gradients`. Returns the part's share of the loss."""
         self.model.train(self.master.training)
         with torch.no_grad():
             torch._foreach_copy_(self.copies, list(self.master.parameters()))
@@ -65,12 +65,12 @@ class LowCopy:
         return merged
 
     def logits(self, part: Part) -> Tensor:
-        """(N, V) for a part (b, T), N being b*T."""
+        """Logits (N, V) for a part (b, T), where N is b*T."""
         return self.model(part.x)[0].flatten(0, 1)
 
 
 class PackedCopy(LowCopy):
-    """The same for parts whose sequences stand end to end."""
+    """The same for packed parts, whose sequences are laid end to end."""
 
     shapes = Shapes(10**9, 512, packed=True)
 
@@ -88,7 +88,7 @@ class PackedCopy(LowCopy):
                 layer.forward = partial(self.attend, layer, weights, biases)
 
     def logits(self, part: Part) -> Tensor:
-        """(N, V) for a packed part, or one that is not: then all sequences are as long."""
+        """Logits (N, V) for a part, packed or not; if not, all its sequences have the same length."""
         self.at, self.begins = (part.at, part.begins) if part.begins is not None else begin_all(part.x)
         x = part.x.flatten()  # (N,)
         chosen = torch.stack([x] if self.model.config.rope else [x, self.model.config.vocab_size + self.at], dim=1)  # (N, 1 or 2)
@@ -107,8 +107,8 @@ class PackedCopy(LowCopy):
     def synthesize(self, layer: SynthesizerAttention, x: Tensor) -> Tensor:
         """SynthesizerAttention within each sequence: (N, C) -> (N, C)
 
-        Its scores are products, too, of queries [ReLU(w1_i x), 1] with positions' keys [w2; b2]. The kernels want eight more
-        columns rather than one: seven ones more of queries meet zeros of keys.
+        Its scores are products, too: of queries [ReLU(w1_i x), 1] with the positions' keys [w2; b2]. The kernels want eight more
+        columns rather than one: the queries' other seven ones meet zeros in the keys.
         """
         q = F.pad(layer.w1(x).relu().unflatten(1, (layer.n_head, -1)), (0, 8), value=1.0)  # (N, H, D + 8)
         keys = F.pad(torch.cat([layer.w2, layer.b2[None]]), (0, 0, 0, 7)).T  # (P - 1, D + 8)
@@ -117,7 +117,7 @@ class PackedCopy(LowCopy):
         return self.project(layer, q, k[:, None].expand_as(q).contiguous(), v, 1.0)
 
     def project(self, layer: Attention, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-        """softmax(Q_i K_i^T scale) V_i of each sequence and head i, and the end of all layers: (N, H, D) each -> (N, C)"""
+        """softmax(Q_i K_i^T scale) V_i for each sequence and head i, then the projection that ends all layers: (N, H, D) each -> (N, C)"""
         p = layer.attn_drop.p if layer.attn_drop.training else 0.0
         y = attend_apart(q, k, v, self.begins, self.model.config.block_size, p, scale)  # (N, H, D)
         size = layer.value.out_features // layer.n_head
@@ -125,7 +125,7 @@ class PackedCopy(LowCopy):
 
 
 def make_copy(model: GPT) -> LowCopy | None:
-    """The copy that suits the model; None for what computes otherwise than this project's models do."""
+    """The copy that suits the model; None for models that compute differently from this project's."""
     if type(model).forward is not GPT.forward or model.ignored_target != PAD or model.tok_emb.weight.dtype != torch.float32:
         return None
     size = model.config.n_embd // model.config.n_head + 8 * model.config.synthesizer  # of the heads, as the kernel sees them
@@ -137,16 +137,16 @@ def make_copy(model: GPT) -> LowCopy | None:
 
 
 def begin_all(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions (b*T,) and beginnings (b + 1,) of sequences (b, T), end to end."""
+    """Positions (b*T,) and beginnings (b + 1,) of sequences (b, T), laid end to end."""
     b, T = x.shape
     at = torch.arange(T, device=x.device).repeat(b)
     return at, torch.arange(0, b * T + 1, T, dtype=torch.int32, device=x.device)
 
 
 def attend_apart(q: Tensor, k: Tensor, v: Tensor, begins: Tensor, longest: int, dropout: float, scale: float) -> Tensor:
-    """Causal attention within sequences that stand end to end: (N, H, D) each -> (N, H, D)
+    """Causal attention within sequences that are laid end to end: (N, H, D) each -> (N, H, D)
 
-    Sequence i is begins[i] ... begins[i + 1]. The kernel behind F.scaled_dot_product_attention (Dao 2023): its public
-    form for such sequences, torch.nn.attention.varlen, drops nothing.
+    Sequence i is begins[i] ... begins[i + 1]. Calls the kernel behind F.scaled_dot_product_attention (Dao 2023): its public
+    form for such sequences, torch.nn.attention.varlen, has no dropout.
     """
     return torch.ops.aten._flash_attention_forward(q, k, v, begins, begins, longest, longest, dropout, True, False, scale=scale)[0]

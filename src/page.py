@@ -1,8 +1,8 @@
-"""A page of what models know and what they make up: one HTML file that needs nothing else.
+"""A page on what models know and what they make up: one self-contained HTML file.
 
     python src/page.py report.html vanilla.jsonl perceiver.jsonl [--finetune_corpus_path birth_places_train.tsv]
 
-Each run is a file of records that `evaluate ... --details_path` has written.
+Each run is a file of records written by `evaluate ... --details_path`.
 """
 
 import json
@@ -25,7 +25,7 @@ REACH_MEANS = {
     "never named": "no line that begins with the person's name names the place",
     "person absent": "the text does not name the person",
 }
-WIDTH, HEIGHT, MARGIN, PADDING = 330, 230, 58, 24  # of a chart: left and below stand the labels, right and above nothing
+WIDTH, HEIGHT, MARGIN, PADDING = 330, 230, 58, 24  # of a chart: labels to the left and below, nothing to the right and above
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #5b636b; --line: #d5dae0; --paper: #ffffff; --shade: #f3f5f7;
@@ -107,7 +107,7 @@ def make_page(runs: Runs, taught: Taught) -> str:
 
 
 def summary(runs: Runs, graded: Runs) -> str:
-    """A line for each run, and where each parts what it knows from what it makes up."""
+    """A line for each run, and the confidence that best separates what it knows from what it makes up."""
     rows, lines = [], []
     numbers = {name: number for number, name in enumerate(graded)}  # of the colours, as in the charts
     for name, records in runs.items():
@@ -133,7 +133,7 @@ def summary(runs: Runs, graded: Runs) -> str:
 
 
 def threshold_told(sure: Sequence[float], right: Sequence[bool]) -> str:
-    """Where confidence parts right from wrong answers, in words."""
+    """Where confidence separates right from wrong answers, in words."""
     threshold = fit_threshold(sure, right)
     if threshold is None or not threshold.given:
         return "at no confidence are most answers right"
@@ -159,7 +159,7 @@ def by_reach(graded: Runs) -> str:
 
 
 def reliability_charts(graded: Runs) -> str:
-    """Confidence against accuracy, a chart for each run."""
+    """Accuracy against confidence, a chart for each run."""
     figures = []
     for number, (name, records) in enumerate(graded.items()):
         bins = reliability(*sure_and_right(records))
@@ -180,7 +180,7 @@ def reliability_charts(graded: Runs) -> str:
 
 
 def risk_chart(graded: Runs) -> str:
-    """What is wrong among the surest answers."""
+    """How many of the surest answers are wrong."""
     curves, told, alternatives = [], [], []
     for number, (name, records) in enumerate(graded.items()):
         curve = risk_coverage(*sure_and_right(records))
@@ -199,7 +199,7 @@ def risk_chart(graded: Runs) -> str:
 
 
 def inventions_tables(graded: Runs, taught: Taught) -> str:
-    """The most frequent wrong answers, and what they go by."""
+    """The most frequent wrong answers, and what they follow."""
     parts = ["<h2>What does it make up, and after what?</h2>"]
     if not taught:
         parts.append('<p class="soft">With the finetuning table at hand (--finetune_corpus_path) this shows what inventions follow.</p>')
@@ -239,7 +239,7 @@ def people_table(runs: Runs) -> str:
 
 
 def table_rows(name: str, records: Sequence[Record]) -> list[list[object]]:
-    """A run's records as the script takes them apart."""
+    """A run's records as rows, in the order in which the script unpacks them."""
     return [
         [
             name,
@@ -259,7 +259,7 @@ def table_rows(name: str, records: Sequence[Record]) -> list[list[object]]:
 
 
 def keyed(name: str, number: int) -> str:
-    """A run's name behind its colour."""
+    """A run's name after its colour."""
     return f'<span class="key run{number % 5}"></span> {escape(name)}'
 
 
@@ -274,7 +274,7 @@ def share(part: int, whole: int) -> str:
 def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Set[int] = frozenset(), trusted: Set[int] = frozenset(), wide: bool = True
 ) -> str:
-    """A table; the columns `numbers` stand on the right, those `trusted` hold HTML already."""
+    """A table; the columns in `numbers` are right-aligned, those in `trusted` already hold HTML."""
     kinds = [' class="n"' if column in numbers else "" for column in range(len(head))]
     top = "".join(f'<th scope="col"{kind}>{escape(title)}</th>' for title, kind in zip(head, kinds, strict=True))
     lines = []
@@ -291,12 +291,12 @@ def table(
 
 
 def x(value: float) -> float:
-    """Where a share stands in a chart, from its left."""
+    """The position of a share in a chart, from its left edge."""
     return MARGIN + value * (WIDTH - MARGIN - PADDING)
 
 
 def y(value: float) -> float:
-    """The same from its top."""
+    """The same from its top edge."""
     return HEIGHT - MARGIN - value * (HEIGHT - MARGIN - PADDING)
 
 
@@ -317,9 +317,9 @@ def chart(told: str, drawn: str, across: str, up: str, number: int, name: str) -
 
 
 def write_page(path: str | Path, runs: Runs, taught: Taught) -> None:
-    """Write the page to `path`. Raises UserError where it can't be."""
+    """Write the page to `path`. Raises UserError if that fails."""
     with written_whole(path) as temporary:
-        # a run bears its file's name, which need not be UTF-8
+        # a run has its file's name, which need not be UTF-8
         temporary.write_text(make_page(runs, taught), encoding="utf-8", errors="replace", newline="\n")
 
 

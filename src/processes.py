@@ -1,9 +1,9 @@
-"""Several processes that train one model, as torchrun starts them: each takes some parts of every batch.
+"""Several processes, started by torchrun, that train one model: each takes some parts of every batch.
 
     torchrun --nproc_per_node 2 src/run.py pretrain vanilla wiki.txt --writing_params_path vanilla.pretrain.params
 
-The gradients of all parts are summed, whoever computed them: how many processes there are changes neither the examples
-nor their order, and the sums by rounding only. Without torchrun there is one process, and nothing here does anything.
+The gradients of all parts are summed, whichever process computed them: the number of processes changes neither the examples
+nor their order, and the sums only by rounding. Without torchrun there is one process, and nothing here does anything.
 """
 
 import os
@@ -32,13 +32,13 @@ def rank() -> int:
 
 
 def local_rank() -> int:
-    """Which of those on this machine this is, and so which GPU it has."""
+    """Which of this machine's processes this is, and so which GPU it gets."""
     return int(os.environ["LOCAL_RANK"]) if under_torchrun() else 0
 
 
 @contextmanager
 def joined(device: str) -> Iterator[None]:
-    """Meet the other processes that torchrun has started, if it has. Raises UserError where they can't use the device."""
+    """Join the other processes that torchrun started, if any. Raises UserError if they can't use the device."""
     if not dist.is_available() or not under_torchrun():
         yield
         return
@@ -50,7 +50,7 @@ def joined(device: str) -> Iterator[None]:
             raise UserError(f"{torch.cuda.device_count()} GPUs are too few: give torchrun no larger --nproc_per_node, or add --device cpu")
         torch.cuda.set_device(local_rank())
         backend = "cpu:gloo,cuda:nccl"
-    # an optimizer would import it later, and it would then keep the group's threads to the exit, where they may abort the process
+    # if an optimizer imported it later, it would keep the group's threads alive until exit, where they may abort the process
     import_module("torch._dynamo")
     store, its_rank, size = next(dist.rendezvous("env://"))
     store = dist.PrefixStore(agree_on_name(store, its_rank, size), store)
@@ -62,14 +62,14 @@ def joined(device: str) -> Iterator[None]:
 
 
 def agree_on_name(store: "dist.Store", its_rank: int, size: int) -> str:
-    """A name of their own for those who meet: after a restart, the addresses of those who died are still in the store.
+    """A name shared only by the processes now meeting: after a restart, the store still holds the addresses of the dead ones.
 
-    The roll lists a token of each. Who finds its own there agrees to it: to one with a token of the dead, not all do.
-    (How often torchrun has restarted would not do for a name: of two machines, one may not count a death on the other.)
-    Raises UserError where not all come.
+    The roll lists a token from each. A process that finds its own there agrees to the roll: not all agree to one that has
+    a dead one's token. (torchrun's count of restarts would not do as a name: one machine may not count a death on another.)
+    Raises UserError if not all come.
     """
     token = uuid4().hex.encode()
-    store.set(f"agreed {its_rank}", "")  # first: whoever finds a token waits for what its bearer agrees to
+    store.set(f"agreed {its_rank}", "")  # first: whoever finds a token waits for what its owner agrees to
     store.set(f"token {its_rank}", token)
     patience, began = store.timeout.total_seconds(), time.monotonic()
     while time.monotonic() - began < patience:
@@ -86,7 +86,7 @@ def agree_on_name(store: "dist.Store", its_rank: int, size: int) -> str:
 
 @contextmanager
 def agreeing() -> Iterator[None]:
-    """What goes wrong in one process ends them all, and is said once."""
+    """A UserError in one process ends them all, and is reported once."""
     own = None
     try:
         yield
@@ -98,7 +98,7 @@ def agreeing() -> Iterator[None]:
 
 
 def copy_from_first(model: nn.Module) -> None:
-    """Give all processes the first one's parameters, which another kind of CPU might have drawn with other last bits."""
+    """Give all processes the first one's parameters, as another kind of CPU might draw different last bits."""
     if count() > 1:
         for parameter in model.parameters():
             dist.broadcast(parameter.data, 0)
@@ -114,7 +114,7 @@ def sum_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
     pieces = flat[1:].split([gradient.numel() for gradient in gradients])
     for parameter, gradient, piece in zip(parameters, gradients, pieces, strict=True):
         parameter.grad = gradient.copy_(piece.view_as(gradient))
-    return flat[0].clone()  # a view would keep all of them
+    return flat[0].clone()  # a view would keep all of `flat` alive
 
 
 def largest(value: int) -> int:
@@ -135,7 +135,7 @@ def from_first(value: Any) -> Any:
 
 
 def gathered(value: Any) -> list[Any]:
-    """The values of all processes, in their order, for all."""
+    """The values of all processes, in order of rank, for all."""
     values = [value] * count()
     if count() > 1:
         dist.all_gather_object(values, value)

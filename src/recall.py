@@ -1,6 +1,6 @@
-"""What a model says of each person, how sure it is, and what its text said: a record for each question.
+"""What a model says about each person, how sure it is, and what its text said: a record for each question.
 
-From its answer alone nobody can tell whether a model recalls a place or makes one up; a record has what helps.
+The answer alone does not tell whether a model recalls a place or makes one up; a record has what helps to tell.
 """
 
 import json
@@ -26,20 +26,20 @@ REACHES = ("within reach", "beyond", "never named", "person absent")
 
 @dataclass(frozen=True)
 class Record:
-    """A question and what came of it. Log-probabilities are natural, of the whole answer and the mark that ends it.
+    """A question and its answer. Log-probabilities are natural, of the whole answer and the mark that ends it.
 
-    The prediction is the greedy answer; others, which a beam finds, may be likelier. None is listed below a thousandth.
+    The prediction is the greedy answer; others, found by beam search, may be likelier. None is listed below 1/1000.
     """
 
     question: str
     person: str | None  # None for a question of another form
     prediction: str
     log_probability: float
-    runners_up: list[tuple[str, float]]  # the likeliest other answers, with theirs
+    runners_up: list[tuple[str, float]]  # the likeliest other answers, with their log-probabilities
     first_letter_entropy: float  # in nats
     person_in_text: bool | None
-    place: str | None = None  # the right one, where it is known
-    place_offset: int | None = None  # where the person's line names it first
+    place: str | None = None  # the right one, if it is known
+    place_offset: int | None = None  # where the person's line first names it
     reach: str | None = None  # one of REACHES
     right: bool | None = None
 
@@ -50,14 +50,14 @@ class Record:
 
 
 def sure_and_right(records: Sequence[Record]) -> tuple[list[float], list[bool]]:
-    """How sure the model is of each, and which of them are known to be right."""
+    """How sure the model is of each prediction, and which are known to be right."""
     return [record.confidence for record in records], [bool(record.right) for record in records]
 
 
 def make_records(
     model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], places: Sequence[str] | None, predictions: Sequence[str]
 ) -> list[Record]:
-    """The records of predictions, which the model gave to questions; places are the right ones, where they are known."""
+    """The records of the model's predictions for some questions; `places` are the right ones, if they are known."""
     scores = score_predictions(model, corpus, questions, predictions, RUNNERS_UP)
     mentions = look_up(questions, places, corpus.data, corpus.longest)
     unknown = [None] * len(questions)
@@ -97,7 +97,7 @@ def score_predictions(
 
 @torch.inference_mode()
 def score_answers(model: GPT, prompts: Sequence[list[int]], answers: Sequence[list[int]], end: int, n_others: int) -> list[Score]:
-    """For each answer: its log-probability, the entropy at its first letter, and `n_others` likely answers, with theirs."""
+    """For each answer: its log-probability, the entropy at its first letter, and `n_others` likely answers with log-probabilities."""
     model.eval()
     device = next(model.parameters()).device
     scores = []
@@ -109,10 +109,10 @@ def score_answers(model: GPT, prompts: Sequence[list[int]], answers: Sequence[li
         log_probabilities = model(idx[:, :-1])[0].cpu().double().log_softmax(dim=-1)  # (B, longest - 1, V)
         of_next = log_probabilities.gather(2, idx[:, 1:, None].cpu())[:, :, 0]  # (B, longest - 1)
         others: list[list[tuple[list[int], float]]] = [[] for _ in some]
-        if n_others:  # one more: the answer itself is likely among them
+        if n_others:  # one more: the answer itself is probably among them
             others = likeliest_answers(model, [prompts[n] for n in some], ANSWER_LENGTH, end, n_others + 1)
         for row, number in enumerate(some):
-            start = len(prompts[number]) - 1  # the position that chooses the first letter
+            start = len(prompts[number]) - 1  # the position that predicts the first letter
             at_start = log_probabilities[row, start]
             scores.append((of_next[row, start : len(texts[row]) - 1].sum().item(), -(at_start.exp() * at_start).sum().item(), others[row]))
             if not math.isfinite(scores[-1][0]):
@@ -124,22 +124,22 @@ def score_answers(model: GPT, prompts: Sequence[list[int]], answers: Sequence[li
 
 
 def person_of(question: str) -> str | None:
-    """Whom a question asks about: what stands between "Where was" and "born?"; None where it has another form."""
+    """Whom a question asks about: what stands between "Where was" and "born?"; None if it has another form."""
     found = re.fullmatch(r"\s*Where was (.+) born\?\s*", question)
     return found and found[1]
 
 
 class Mention(NamedTuple):
-    """What a text says of a question."""
+    """What a text says about a question."""
 
     person: str | None  # None for a question of another form: then nothing else is known either
     named: bool | None  # anywhere
-    offset: int | None  # where the person's line names the place first
+    offset: int | None  # where the person's line first names the place
     reach: str | None  # one of REACHES; None without a place
 
 
 def look_up(questions: Sequence[str], places: Sequence[str] | None, documents: Sequence[str], shown: int) -> list[Mention]:
-    """What the documents, of which pretraining shows so many characters at most, say of each question and its place."""
+    """What the documents say about each question and its place; pretraining shows at most `shown` characters of a document."""
     people = [person_of(question) for question in questions]
     lines, named = lines_about(filter(None, people), documents)
     mentions = []
@@ -171,18 +171,18 @@ def lines_about(people: Iterable[str], documents: Sequence[str]) -> tuple[dict[s
 
 
 def found_in(text: str, name: str) -> int | None:
-    """Where a text first has a name, in characters from its beginning: Russia, not Russian."""
+    """Where a text first has a name as a whole word (Russia, not Russian), in characters from its beginning."""
     found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)
     return found and found.start()
 
 
 def offset_in(lines: Sequence[str], place: str) -> int | None:
-    """The least of the offsets at which the lines name a place."""
+    """The smallest of the offsets at which the lines name a place."""
     return min((offset for line in lines if (offset := found_in(line, place)) is not None), default=None)
 
 
 def reach_of(place: str, offset: int | None, named: bool, shown: int) -> str:
-    """Whether pretraining, which shows so many characters of a line at most, can have shown a place: one of REACHES."""
+    """Whether pretraining, which shows at most `shown` characters of a line, can have shown a place: one of REACHES."""
     if not named:
         return "person absent"
     if offset is None:
@@ -201,7 +201,7 @@ def write_records(path: str | Path, records: Iterable[Record]) -> None:
 
 
 def read_records(path: str | Path) -> list[Record]:
-    """What `write_records` wrote. Raises UserError where the file holds anything else."""
+    """What `write_records` wrote. Raises UserError if the file holds anything else."""
     records = []
     for number, line in enumerate(split_rows(read_text(path)), start=1):
         try:
@@ -214,7 +214,7 @@ def read_records(path: str | Path) -> list[Record]:
 
 
 def check_types(record: Record) -> None:
-    """Raise TypeError or ValueError where a field is not of its kind, or holds half a character, which no page can."""
+    """Raise TypeError or ValueError if a field has the wrong type, or holds a lone surrogate, which no page can."""
     json.dumps(asdict(record), ensure_ascii=False).encode()
     for field in fields(Record):
         value = getattr(record, field.name)
@@ -226,7 +226,7 @@ def is_log_probability(value: Any) -> bool:
     return isinstance(value, float | int) and float(value) <= 1e-6
 
 
-FITS: dict[str, Callable[[Any], bool]] = {  # whether a value may be that field's; of the others, their type decides
+FITS: dict[str, Callable[[Any], bool]] = {  # whether a value fits that field; other fields go by their type
     "log_probability": is_log_probability,
     "runners_up": lambda value: isinstance(value, list) and all(isinstance(said, str) and is_log_probability(p) for said, p in value),
     "first_letter_entropy": lambda value: isinstance(value, float | int) and float(value) >= -1e-6,

@@ -1,8 +1,8 @@
-"""All commands of a handout in their order, from looking at the data to the zip.
+"""All commands of a handout in order, from looking at the data to the zip.
 
     python src/reproduce.py --edition perceiver      (or: make reproduce EDITION=perceiver)
 
-Stopped at any point, it goes on there when it is typed again.
+Stopped at any point, it resumes there when the command is typed again.
 """
 
 import os
@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def reproduce(edition: str, recipe: str, folder: Path) -> int:
-    """Run an edition's commands in a folder with the data; print what each took. Raises UserError as `refuse_others`."""
+    """Run an edition's commands in a folder with the data; print how long each took. Raises UserError as `refuse_others` does."""
     refuse_others(edition, recipe, folder)
     took = {}
     for command in commands(edition):
@@ -57,7 +57,7 @@ def reproduce(edition: str, recipe: str, folder: Path) -> int:
 
 
 def refuse_others(edition: str, recipe: str, folder: Path) -> None:
-    """Raise UserError where parameters there are of another recipe or text: their checkpoints could not be gone on from."""
+    """Raise UserError if parameters there are of another recipe or text: their checkpoints could not be resumed."""
     if not (folder / TEXT).is_file():
         return  # the first command will say so
     text = file_sha256(folder / TEXT)
@@ -69,14 +69,14 @@ def refuse_others(edition: str, recipe: str, folder: Path) -> None:
 
 
 def path_from(folder: Path, path: Path) -> str:
-    """The path as it is typed in the folder: from another drive of Windows, all of it."""
+    """The path as typed in the folder: relative, or in full if it is on another Windows drive."""
     with suppress(ValueError):
-        return os.path.relpath(path, os.path.realpath(folder))  # where a link leads, ".." is its target's
+        return os.path.relpath(path, os.path.realpath(folder))  # in a linked folder, ".." is the target's parent
     return str(path)
 
 
 def complete(command: str, recipe: str) -> str:
-    """The command with what makes it resumable and, for other recipes than the handout's, what these need."""
+    """The command with what makes it resumable and, for recipes other than the handout's, what they need."""
     if not command.startswith("src/run.py"):
         return command
     if recipe != "handout":
@@ -91,20 +91,20 @@ def complete(command: str, recipe: str) -> str:
 
 
 def output_of(command: str) -> str | None:
-    """The file that a command writes; None where it only prints."""
+    """The file that a command writes; None if it only prints."""
     words = command.split()
     return next((words[n + 1] for n, word in enumerate(words) if word in ("--writing_params_path", "--outputs_path")), None)
 
 
 def run(command: list[str], folder: Path) -> int:
-    """The command's exit code. It gets a Ctrl-C too, is sent SIGTERM on, and is waited for: it has things to save."""
+    """The command's exit code. Ctrl-C reaches it too, SIGTERM is passed on, and it is waited for: it has things to save."""
     with subprocess.Popen(command, cwd=folder) as process:
         former = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
             while True:
                 with suppress(KeyboardInterrupt):
                     code = process.wait()
-                    return code if code >= 0 else 128 - code  # as a shell has it, where a signal ended it
+                    return code if code >= 0 else 128 - code  # as a shell reports it, if a signal ended it
         finally:
             signal.signal(signal.SIGTERM, former)
 

@@ -1,8 +1,8 @@
-"""Going on where a run stopped: checkpoints that hold all there is to a run, and signals that end it in good order.
+"""Resuming where a run stopped: checkpoints that hold all there is to a run, and signals that end it cleanly.
 
-A checkpoint lies beside the parameters that the run is to write: `x.params.checkpoint`, and the one before it,
-`x.params.checkpoint.previous`. Since the random choices of a run are functions of its seed and the step, a step number
-beside weights and optimizers is all that it takes to go on as if nothing had happened.
+A checkpoint lies beside the parameters that the run will write: `x.params.checkpoint`, and the one before it,
+`x.params.checkpoint.previous`. Since the random choices of a run are functions of its seed and the step, the weights, the
+optimizers and a step number are all that it takes to resume as if nothing had happened.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ from files import card_path, clear_leftovers, reading, written_whole
 from trainer import Trainer
 
 HASH_SIZE = hashlib.sha256().digest_size
-CHECKPOINT_DUE = 1  # why to save: this, or the number of the signal that has come, which is larger
+CHECKPOINT_DUE = 1  # a reason to save; the other is a signal, as its number, which is larger
 
 
 class Checkpoints:
-    """The checkpoints of a run: `run` tells it from others, by plain values."""
+    """The checkpoints of a run; the plain values in `run` tell it from others."""
 
     def __init__(self, params_path: str | Path, run: dict[str, Any], minutes: float) -> None:
         self.path = Path(f"{params_path}.checkpoint")
@@ -48,9 +48,9 @@ class Checkpoints:
         return processes.rank() == 0 and time.monotonic() - self.saved_at >= 60 * self.minutes
 
     def save(self, state: dict[str, Any]) -> bool:
-        """Write a trainer's state, all of it or nothing; of several processes, the first does.
+        """Write a trainer's state atomically; of several processes, only the first does.
 
-        False, with a warning, where it can't: no reason to lose the run.
+        Returns False, with a warning, if it can't: that is no reason to lose the run.
         """
         if processes.rank() > 0:
             return True
@@ -59,25 +59,25 @@ class Checkpoints:
         torch.save({"run": self.run, "state": state}, content)
         try:
             self.write(content)
-        except UserError as error:  # a full disk, or what may not be read or written there
+        except UserError as error:  # a full disk, or missing permissions
             print(f"warning: {error}; the checkpoint before stays, where there is one", file=sys.stderr)
             return False
         self.saved_step = state["step"]
         return True
 
     def write(self, content: BytesIO) -> None:
-        """Put a file of this content, behind its hash, in the place of the newest one. Raises UserError where it can't."""
+        """Replace the newest checkpoint with this content, preceded by its hash. Raises UserError if it can't."""
         with written_whole(self.path) as temporary:
             with temporary.open("wb") as file:
                 file.write(hashlib.sha256(content.getbuffer()).digest())
                 file.write(content.getbuffer())
                 file.flush()
-                os.fsync(file.fileno())  # before the one before is given up
-            if read_whole(self.path) is not None:  # a damaged one does not take a good one's place
+                os.fsync(file.fileno())  # before the older one is given up
+            if read_whole(self.path) is not None:  # a damaged one must not replace a good one
                 self.path.replace(self.previous)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest state that is whole; None where there is none. Raises UserError where it can't be read or is another run's."""
+        """The newest state that is intact; None if there is none. Raises UserError if it can't be read or is another run's."""
         with processes.agreeing():
             there = processes.gathered(self.path.exists())
             if any(there) and not there[0]:
@@ -88,14 +88,14 @@ class Checkpoints:
             return None
         for name in found["run"] | self.run:
             theirs, ours = found["run"].get(name), self.run.get(name)
-            if theirs != ours and (theirs or ours):  # another version may not know what this one has switched off
+            if theirs != ours and (theirs or ours):  # another version may lack an option that this one has switched off
                 cure = f"give the same, or leave --resume out, or delete it and {self.previous.name}"
                 raise UserError(f"{self.path} is of a run with {name} {theirs}, not {ours}: {cure}")
         self.saved_step = found["state"]["step"]
         return found["state"]
 
     def read(self) -> dict[str, Any] | None:
-        """What the newest whole file holds."""
+        """What the newest intact file holds."""
         for path in (self.path, self.previous):
             if (content := read_whole(path)) is not None:
                 return unpack(content, path)
@@ -105,7 +105,7 @@ class Checkpoints:
 
 
 def unpack(content: BytesIO, path: Path) -> dict[str, Any]:
-    """What a whole checkpoint holds. Raises UserError where it can't be read: to begin anew would write over it."""
+    """What an intact checkpoint holds. Raises UserError if it can't be read: beginning anew would overwrite it."""
     try:
         if unpacked_size(content) > content.getbuffer().nbytes:
             raise ValueError("it was packed, to fill the memory")
@@ -117,9 +117,9 @@ def unpack(content: BytesIO, path: Path) -> dict[str, Any]:
 
 
 def read_whole(path: Path) -> BytesIO | None:
-    """The content of a checkpoint behind its hash; None where it is missing or not as it was written.
+    """The content of a checkpoint after its hash; None if it is missing or not as it was written.
 
-    Raises UserError where there is one that can't be read.
+    Raises UserError if there is one that can't be read.
     """
     with reading(path):
         try:
@@ -133,23 +133,23 @@ def read_whole(path: Path) -> BytesIO | None:
 
 @contextmanager
 def noting_signals() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM are noted in a list; in a single process, a second Ctrl-C does what it always did.
+    """Ctrl-C and SIGTERM are noted in a list; with a single process, a second Ctrl-C does what it did before.
 
-    A second SIGTERM does not: whoever ends a group of processes may send it to each, and they to one another.
+    A second SIGTERM does not: whoever ends a group of processes may send it to each, and they may pass it on to one another.
     """
     received: list[int] = []
     former: dict[int, Any] = {}
 
     def note(number: int, _: object) -> None:
         received.append(number)
-        if len(received) == 1 and processes.count() == 1:  # torchrun passes on what a terminal has sent already
+        if len(received) == 1 and processes.count() == 1:  # torchrun passes on what a terminal has already sent
             if signal.SIGINT in former:
                 signal.signal(signal.SIGINT, former[signal.SIGINT])
-            with suppress(OSError):  # by no stream, which might be in use just now
+            with suppress(OSError):  # not through a stream, which might be in use right now
                 os.write(2, b"\nstopping after this step; Ctrl-C stops at once\n")
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as for what runs in the background
+        if signal.getsignal(number) != signal.SIG_IGN:  # as it is for background jobs
             former[number] = signal.signal(number, note)
     try:
         yield received
@@ -159,13 +159,13 @@ def noting_signals() -> Iterator[list[int]]:
 
 
 def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Callable[[int], None]) -> None:
-    """Train to the end, with checkpoints on the way and there. Raises Stopped, all being saved, where a signal comes."""
+    """Train to the end, with checkpoints during training and at the end. On a signal, saves everything and raises Stopped."""
     with noting_signals() as received:
 
         def after_step() -> None:
-            # all save, or stop, after the same step
+            # all processes save, or stop, after the same step
             reason = processes.largest(received[0] if received else CHECKPOINT_DUE * checkpoints.due())
-            saved = not reason or checkpoints.save(trainer.state())  # the state in all: it may end the run, and all alike
+            saved = not reason or checkpoints.save(trainer.state())  # all take the state: that may end the run, in all alike
             if reason > CHECKPOINT_DUE:
                 quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
                 command = quoted(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])

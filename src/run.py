@@ -30,7 +30,7 @@ def main() -> None:
     """Run the function that the command line names, in however many processes there are."""
     with first_one_speaks():
         args = parse_arguments()
-        import processes  # these two bring PyTorch, which takes seconds: mistakes have shown before
+        import processes  # these two load PyTorch, which takes seconds: mistakes show before that
         import stages
 
         with processes.joined(args.device):
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def parse_arguments() -> Namespace:
-    """The command line. A flag that is None leaves the choice to the recipe or the machine."""
+    """The parsed command line. A flag that is None leaves the choice to the recipe or the machine."""
     handout = RECIPES["handout"]
     rate = number(float, 1e-12)
     parser = Parser(
@@ -84,7 +84,7 @@ def parse_arguments() -> Namespace:
 
 
 def check_arguments(args: Namespace) -> None:
-    """Raise UserError where a flag is missing, or the output can't or should not be written."""
+    """Raise UserError if a flag is missing, or the output can't or should not be written."""
     for flag in NEEDED_FLAGS[args.function]:
         if getattr(args, flag) is None:
             raise UserError(f"{args.function} needs --{flag}")

@@ -30,13 +30,13 @@ from utils import set_seed
 
 
 def run(args: Namespace) -> None:
-    """Do what `args.function` says: first read all that the flags name, so that mistakes show, then work."""
+    """Do what `args.function` says: first read all that the flags name, so that mistakes show early, then do the work."""
     with processes.agreeing():
         recipe = choose_recipe(args)
         device = pick_device(args.device)
         set_seed(args.seed)
         if args.deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS asks for
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS requires it
             torch.use_deterministic_algorithms(True)
 
         corpus = read_corpus(args.pretrain_corpus_path, args.variant, recipe)
@@ -55,15 +55,15 @@ def run(args: Namespace) -> None:
 
 
 def announce_other_recipe(args: Namespace) -> None:
-    """Say in one line where the parameters to read were trained by another recipe than the command's."""
+    """Print a line if the parameters to read were trained with a different recipe from the command's."""
     theirs = recipe_of(read_card(args.reading_params_path))
     if theirs not in (None, args.recipe):
         print(f"{args.reading_params_path} was trained with --recipe {theirs}, not {args.recipe}: give the same, unless on purpose.")
 
 
 def read_corpus(path: str | Path, variant: str, recipe: Recipe) -> CharCorruptionDataset:
-    """The text, to be cut as the recipe has it for that variant."""
-    offset = 0 if variant == "rope" else recipe.offset  # rotary embeddings have no positions, only distances
+    """The text, to be cut as the recipe prescribes for that variant."""
+    offset = 0 if variant == "rope" else recipe.offset  # rotary embeddings encode distances, not positions
     how = {"length_draws": recipe.length_draws, "offset": offset, "salient_share": recipe.salient_share}
     return CharCorruptionDataset.from_file(path, recipe.block_size, **how)
 
@@ -85,7 +85,7 @@ def make_model(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -
 
 
 def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> Dataset:
-    """The text or, in finetuning, the questions with their answers; in pretraining, these are mixed into the text, where given."""
+    """The text or, in finetuning, the questions with their answers; in pretraining, these are mixed into the text, if given."""
     if args.finetune_corpus_path is None:
         return corpus
     questions = read_text(args.finetune_corpus_path)
@@ -94,7 +94,7 @@ def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> Datase
 
 
 def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
-    """Read what there is to learn. Returns the function that learns it."""
+    """Read the training data. Returns the function that trains on it."""
     dataset = read_training_data(args, corpus)
     if args.function == "pretrain" and args.finetune_corpus_path is not None:
         print(f"{len(dataset) - len(corpus)} questions are mixed into the text.")
@@ -122,9 +122,9 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
             trainer.restore(state)
             print(f"Going on after step {trainer.step}.")
         train_resumably(trainer, checkpoints, lambda epoch: watcher.look(writer, epoch, trainer.config.max_epochs, trainer.step - 1))
-        if trainer.step > first_step:  # else it had ended, and told all that it saw
+        if trainer.step > first_step:  # else the run had already ended, and logged its results
             writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
-    with processes.agreeing():  # none leaves before they are written
+    with processes.agreeing():  # no process leaves before the parameters are written
         if processes.rank() == 0:
             save_params(model, args.writing_params_path)
             write_card(args.writing_params_path, facts_of_run(args, recipe, corpus, trainer))
@@ -132,7 +132,7 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
 
 
 def facts_of_run(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset, trainer: Trainer) -> dict[str, Any]:
-    """What the card of the parameters says."""
+    """The contents of the parameters' card."""
     return {
         "arguments": vars(args),
         "recipe": asdict(recipe),
@@ -146,7 +146,7 @@ def facts_of_run(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset,
 
 
 def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> dict[str, Any]:
-    """What has to be the same for a run to go on: all that decides its result but the machine."""
+    """What has to be the same for a run to resume: everything that decides its result except the machine."""
     files = {"the questions": args.finetune_corpus_path, "the starting parameters": args.reading_params_path}
     return {
         "function": args.function,
@@ -161,7 +161,7 @@ def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> 
 
 
 def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents: int, writer: Curves | None) -> TrainerConfig:
-    """The recipe's numbers for this function, `n_examples` being the size of its dataset."""
+    """The recipe's settings for this function; `n_examples` is the size of its dataset."""
     if args.function == "pretrain":
         epochs, batch_size, rate = recipe.pretrain_epochs, recipe.pretrain_batch_size, recipe.pretrain_lr
         muon_lr = recipe.muon_lr

@@ -1,8 +1,8 @@
-"""Collect what is handed in: assignment5.zip, of the code, the data and the outputs of one edition or both.
+"""Collect what is handed in: assignment5.zip, with the code, the data and the outputs of one edition or both.
 
     bash collect_submission.sh [--edition perceiver|synthesizer|all] [--folder FOLDER]
 
-Whatever a grader would stumble over is found first; then nothing is collected.
+It first looks for whatever a grader would stumble over; if it finds anything, nothing is collected.
 """
 
 import random
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from model import GPT
 
 ROOT = Path(__file__).parents[1]
-ASKED_AGAIN = 20  # questions of each file of predictions
+ASKED_AGAIN = 20  # questions from each file of predictions
 
 
 def main() -> int:
-    """Check that all is there and belongs together, then zip it. The exit code is 1 where something is wrong."""
+    """Check that everything is there and belongs together, then zip it. The exit code is 1 if something is wrong."""
     parser = Parser(prog="collect_submission.sh", description="Make assignment5.zip of what lies in a folder.")
     parser.add_argument("--edition", choices=EDITIONS, help="whose outputs to hand in (default: found by what is there)")
     parser.add_argument("--folder", type=Path, default=ROOT, help="where data and outputs lie, and the zip goes (default: the project's)")
@@ -33,7 +33,7 @@ def main() -> int:
     edition = args.edition or find_edition(args.folder)
 
     zipped = args.folder / "assignment5.zip"
-    zipped.unlink(missing_ok=True)  # an older one is not to be handed in by mistake
+    zipped.unlink(missing_ok=True)  # lest an older one be handed in by mistake
     names = [TEXT, DEV, TRAIN, *(name for part in parts_of(edition) for name in PARTS[part])]
     problems = [f"{name} is missing" for name in (*names, TEST) if not (args.folder / name).is_file()]
     problems = problems or list(check_outputs(edition, args.folder))
@@ -48,8 +48,8 @@ def main() -> int:
 
 
 def check_outputs(edition: str, folder: Path) -> Iterator[str]:
-    """What is wrong with the parameters and predictions of an edition; prints how many of dev each has right."""
-    from dataset import CharCorruptionDataset  # brings PyTorch
+    """What is wrong with the parameters and predictions of an edition; prints how many dev questions each gets right."""
+    from dataset import CharCorruptionDataset  # imports PyTorch
 
     corpus = CharCorruptionDataset.from_file(folder / TEXT, block_size=128)
     for part in parts_of(edition):
@@ -81,7 +81,7 @@ def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iter
 
 
 def read_model(path: Path, variant: str, corpus: "CharCorruptionDataset") -> "GPT":
-    """The model with these parameters. Raises UserError where they are another variant's, or another text's."""
+    """The model with these parameters. Raises UserError if they are another variant's, or another text's."""
     from checkpoint import load_model
 
     model = load_model(path, corpus.text.vocabulary_sha256)
@@ -93,14 +93,14 @@ def read_model(path: Path, variant: str, corpus: "CharCorruptionDataset") -> "GP
 
 
 def answers_of(model: "GPT", corpus: "CharCorruptionDataset", questions: list[str]) -> list[str]:
-    """What the model says, as a file of predictions has it; what it can't read is left out, as evaluate may have done."""
+    """What the model says, as a file of predictions has it; characters it can't read are left out, as evaluate may have done."""
     from evaluation import answer_questions, known_characters
 
     return [in_one_line(said) for said in answer_questions(model, corpus, known_characters(questions, corpus, True), silent=True)]
 
 
 def say(part: str, right: int, total: int) -> str:
-    """How many are right, beside what the course asks for."""
+    """How many are right, and what the course asks for."""
     of_dev, of_test = ASKED_FOR.get(part, (None, None))
     asked = ["one"] if part == "nopretrain" else [f"{of_dev:.0%}"] if of_dev else []
     if part in EDITION_VARIANTS:

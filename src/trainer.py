@@ -1,8 +1,8 @@
 """The training loop: any model that returns (logits, loss), on any map-style dataset of (x, y) pairs.
 
-Every random choice of a run is a function of (seed, step): the batch of a step is drawn from it (with torch, or with
-Python's `random`), and the default generator, which dropout uses, is seeded from it anew at each step. A seed and a step
-number are therefore all there is to know of a run's randomness, whatever the number of workers or cores.
+Every random choice of a run is a function of (seed, step): these determine the batch of a step (drawn with torch, or with
+Python's `random`), and reseed the default generator, which dropout uses, at each step. A seed and a step number are
+therefore all there is to know about a run's randomness, whatever the number of workers or cores.
 """
 
 import math
@@ -47,24 +47,24 @@ class TrainerConfig:
     betas: tuple[float, float] = (0.9, 0.95)  # AdamW's
     weight_decay: float = 0.1  # of everything but biases
     grad_norm_clip: float = 1.0
-    lr_decay: bool = False  # follow the schedule, or stay at the peak
+    lr_decay: bool = False  # follow the schedule; otherwise, stay at the peak
     warmup_tokens: float = 375e6  # where the linear rise ends, and the cosine begins
     final_tokens: float = 260e9  # where the cosine reaches its end
-    lr_floor: float = 0.1  # least share of the peak
+    lr_floor: float = 0.1  # the lowest rate, as a share of the peak
     ckpt_path: str | Path | None = None  # write the parameters here after each epoch (the best, given a test set)
-    num_workers: int = 0  # processes that prepare batches, where the dataset makes its examples one by one
+    num_workers: int = 0  # processes that prepare batches, if the dataset makes its examples one by one
     seed: int = 0
     device: str = "auto"
-    cpu_bf16: bool = False  # products in bfloat16 on a CPU that has instructions for them; CUDA GPUs that can, do it unasked
-    plain: bool = False  # a batch's parts one after the other, without CUDA graphs and bfloat16 (which Muon keeps)
+    cpu_bf16: bool = False  # bfloat16 products on a CPU that has instructions for them; capable CUDA GPUs use them by default
+    plain: bool = False  # one part of a batch after another, without CUDA graphs or bfloat16 (which Muon keeps)
     writer: "Curves | SummaryWriter | None" = None  # gets train/loss, train/lr, train/grad_norm and train/examples_per_s
 
 
 def learning_rate(tokens: int, config: TrainerConfig) -> float:
-    """The rate of a step that follows `tokens` tokens: a linear rise, then a cosine down to the floor.
+    """The rate of the step after `tokens` tokens: a linear rise, then a cosine down to the floor.
 
-    As the assignment's trainer runs: it sets the rate after each step, so the first one runs at the peak; and the
-    cosine is not stopped at its end, so the rate rises to the peak again by 2 * final_tokens, and falls again.
+    As in the assignment's trainer, which sets the rate after each step, so that the first one runs at the peak, and does
+    not stop the cosine at its end, so that the rate is back at the peak by 2 * final_tokens, and falls again.
     """
     if not config.lr_decay or tokens == 0:
         return config.learning_rate
@@ -77,7 +77,7 @@ def learning_rate(tokens: int, config: TrainerConfig) -> float:
 def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim.Optimizer]:
     """AdamW for all parameters, without decay for biases; with `muon_lr`, Muon takes over the matrices of the blocks.
 
-    As in the assignment, whatever is not called a bias decays: the gains of LayerNorm, and the synthesizer's b2.
+    As in the assignment, everything not named a bias decays, including LayerNorm's gains and the synthesizer's b2.
     AdamW is Loshchilov & Hutter 2019; Muon, which orthogonalises each update, is Jordan et al. 2024.
     """
     matrices, biases, others = [], [], []
@@ -87,7 +87,7 @@ def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim
         else:
             (biases if name.endswith("bias") else others).append(parameter)
     groups = [{"params": others, "weight_decay": config.weight_decay}, {"params": biases, "weight_decay": 0.0}]
-    fused = next(model.parameters()).device.type in ("cpu", "cuda", "mps", "xpu")  # those that have one; it is the fastest
+    fused = next(model.parameters()).device.type in ("cpu", "cuda", "mps", "xpu")  # those with a fused version, which is the fastest
     optimizers = [torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)]
     if matrices:
         optimizers.append(BatchedMuon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay))
@@ -99,7 +99,7 @@ def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; `auto` is a CUDA GPU where there is one, else the CPU. Raises UserError where it can't be used."""
+    """The device of that name; `auto` is a CUDA GPU if there is one, else the CPU. Raises UserError if it can't be used."""
     cure = "--device auto takes what there is"
     if name.startswith(("auto", "cuda")) and torch.cuda.is_available():
         cure = "--device cpu does without"
@@ -116,7 +116,7 @@ def pick_device(name: str) -> torch.device:
 
 
 class Trainer:
-    """Trains `model` in place. Where there is a `test_dataset`, its loss is measured after each epoch."""
+    """Trains `model` in place. If there is a `test_dataset`, its loss is measured after each epoch."""
 
     def __init__(self, model: nn.Module, train_dataset: Dataset, test_dataset: Dataset | None, config: TrainerConfig) -> None:
         for what, dataset in (("training", train_dataset), ("test", test_dataset)):
@@ -134,7 +134,7 @@ class Trainer:
         self.step = 0  # steps done
         self.tokens = 0  # trained on so far
         self.seconds = 0.0  # trained for so far
-        self.unread: list[tuple[Tensor, Tensor, float]] = []  # losses, norms of gradients and rates since the last reading
+        self.unread: list[tuple[Tensor, Tensor, float]] = []  # losses, gradient norms and rates since the last reading
         self.read_at = (0.0, 0)  # seconds trained for, and examples seen, at that reading
         self.log_every = LOG_EVERY_ON_A_GPU if self.device.type == "cuda" else LOG_EVERY
         self.recent_losses: deque[float] = deque(maxlen=RECENT)
@@ -146,13 +146,13 @@ class Trainer:
         return sum(self.recent_losses) / max(1, len(self.recent_losses))
 
     def train(self, after_step: Callable[[], None] = lambda: None, after_epoch: Callable[[int], None] = lambda epoch: None) -> None:
-        """Run the steps that are left of all epochs; `after_epoch` is told how many are done.
+        """Run the remaining steps of all epochs; `after_epoch` is told how many epochs are done.
 
-        Raises UserError where the loss is no number any more.
+        Raises UserError if the loss is no longer finite.
         """
         config = self.config
         batches = self.batches(self.train_dataset, config.max_epochs)
-        pause = 1 if sys.stderr.isatty() else 30  # seconds between two looks of the bar: a log file needs fewer
+        pause = 1 if sys.stderr.isatty() else 30  # seconds between two updates of the bar: a log file needs fewer
         n_examples, seen = (batches.examples_before(step) for step in (len(batches), self.step))
         look = {"unit": "ex", "smoothing": 0.05, "mininterval": pause, "dynamic_ncols": True, "disable": processes.rank() > 0}
         with tqdm(total=n_examples, initial=seen, **look) as bar:
@@ -173,16 +173,16 @@ class Trainer:
                     paused = time.monotonic()
                     self.finish_epoch(epoch)
                     after_epoch(epoch)
-                    began += time.monotonic() - paused  # looking at the model is no training
+                    began += time.monotonic() - paused  # evaluating the model doesn't count as training
                 self.seconds = time.monotonic() - began
                 after_step()
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs to go on from here, as tensors and plain values. Raises UserError as `train` does."""
+        """All that `restore` needs to resume from here, as tensors and plain values. Raises UserError as `train` does."""
         self.read_losses()
         if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
             raise UserError(f"a parameter is no number any more after step {self.step}: {CURE_OF_NAN}")
-        self.writer.flush()  # the curve is to hold what the state has behind it
+        self.writer.flush()  # the curves must cover every step up to this state
         return {
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -194,28 +194,28 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Become the trainer whose `state` this was; its config and datasets are not part of it."""
+        """Become the trainer whose `state` this was; the state doesn't include its config and datasets."""
         self.model.load_state_dict(state["model"])
         for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(its_state)
-        self.update = self.gradients.make_update(self.optimizers, self.config.grad_norm_clip)  # the state may be another device's
+        self.update = self.gradients.make_update(self.optimizers, self.config.grad_norm_clip)  # the state may come from another device
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
         self.recent_losses.extend(state["recent_losses"])
         self.best_test_loss = state["best_test_loss"]
 
     def batches(self, dataset: Dataset, epochs: int) -> Batches:
-        """The batches of a dataset, split as the model allows and the device likes it."""
+        """The batches of a dataset, split as the model allows and the device prefers."""
         ignored = getattr(self.model, "ignored_target", None)
         return make_batches(dataset, self.config.batch_size, epochs, self.config.seed, self.gradients.shapes, ignored, self.device)
 
     def load(self, batches: Batches, first: int = 0) -> Iterator[Batch]:
-        """The batches in order from step `first` on, on the device."""
+        """The batches from step `first` on, in order, on the device."""
         for batch in batches.load(first, self.config.num_workers, pin_memory=self.device.type == "cuda"):
             yield batch._replace(parts=[part.to(self.device) for part in batch.parts])
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
-        """Do one step at AdamW's `rate`. Returns the loss before it and its gradient's norm before clipping, both still on the device."""
-        if not self.model.training:  # saying so visits every module, each time
+        """Do one step at AdamW's `rate`. Returns the loss before it and the gradient's norm before clipping, both still on the device."""
+        if not self.model.training:  # train() visits every module, each time
             self.model.train()
         self.tokens += batch.n_tokens
         loss = self.gradients.compute(batch.parts[processes.rank() :: processes.count()])
@@ -223,7 +223,7 @@ class Trainer:
         return loss, self.update(rate / self.config.learning_rate)
 
     def read_losses(self) -> None:
-        """Log the latest steps, the one place that waits for the device."""
+        """Log the latest steps: the only place that waits for the device."""
         if not self.unread:
             return
         losses, norms = torch.stack([torch.stack([loss, norm]) for loss, norm, _ in self.unread]).T.tolist()
@@ -237,14 +237,14 @@ class Trainer:
         self.unread.clear()
 
     def log_speed(self, seconds: float, n_examples: int) -> None:
-        """Log the examples a second since the last time, these being all seconds and examples so far."""
+        """Log the examples per second since the last call, given the totals of seconds and examples so far."""
         (former_seconds, former_examples), self.read_at = self.read_at, (seconds, n_examples)
         if seconds > former_seconds > 0:
             speed = (n_examples - former_examples) / (seconds - former_seconds)
             self.writer.add_scalar("train/examples_per_s", speed, self.step - 1)
 
     def finish_epoch(self, epoch: int) -> None:
-        """Measure the loss on the test set, where there is one, and keep the parameters, where it is said where."""
+        """Measure the loss on the test set, if there is one, and save the parameters, if `ckpt_path` says where."""
         test_loss = -math.inf  # without a test set, the latest is the best
         if self.test_dataset is not None:
             test_loss = self.test()

@@ -15,7 +15,7 @@ from files import are_right, read_questions
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A seed that is a function of `parts` alone, the same on every machine, and unrelated for other parts."""
+    """A seed that is a function of `parts` alone, the same on every machine, and unrelated to the seeds of other parts."""
     return random.Random(" ".join(map(str, parts))).getrandbits(63)
 
 
@@ -27,7 +27,7 @@ def set_seed(seed: int) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Python's generator, and torch's on the CPU, start from the seed here; afterwards they go on as if they had not."""
+    """Seed Python's generator and torch's CPU generator within the block; afterwards they resume as if it had not run."""
     former = random.getstate()
     with torch.random.fork_rng(devices=[]):
         random.seed(seed)
@@ -51,8 +51,8 @@ def top_k_logits(logits: Tensor, k: int) -> Tensor:
 def sample(model: nn.Module, x: Tensor, steps: int, temperature: float = 1.0, sample: bool = False, top_k: int | None = None) -> Tensor:
     """Continue each row of x (B, T) by `steps` characters: (B, T + steps).
 
-    The likeliest character each time or, with `sample` and a `temperature` above 0, one drawn at it from the `top_k` likeliest.
-    Only the last `model.get_block_size()` characters are seen.
+    Each is the likeliest or, with `sample` and a `temperature` above 0, drawn at that temperature from the `top_k` likeliest.
+    The model sees only the last `model.get_block_size()` characters.
     """
     model.eval()
     for _ in range(steps):
@@ -72,7 +72,7 @@ def sample(model: nn.Module, x: Tensor, steps: int, temperature: float = 1.0, sa
 
 
 def evaluate_places(path: str | Path, predictions: Sequence[str]) -> tuple[float, float]:
-    """(total, correct) for predictions of the TSV at `path`, exact matches of whole lines; (0, 0) where it has no gold places."""
+    """(total, correct) for predictions for the TSV at `path`, by exact match of whole lines; (0, 0) if it has no gold places."""
     _, places = read_questions(path)
     if places is None:
         return 0.0, 0.0

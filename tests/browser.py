@@ -1,6 +1,6 @@
-"""A headless Chromium, driven over pipes by its DevTools protocol (chromedevtools.github.io/devtools-protocol).
+"""A headless Chromium, driven over pipes through its DevTools protocol (chromedevtools.github.io/devtools-protocol).
 
-python tests/browser.py demo/report.html docs/report.png        a picture of a page's upper part
+python tests/browser.py demo/report.html docs/report.png        a screenshot of the top of a page
 """
 
 import base64
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 class Browser:
-    """Opens pages and runs scripts in them; what goes wrong there is in `errors`."""
+    """Opens pages and runs scripts in them; the pages' errors are collected in `errors`."""
 
     def __init__(self):
         self.errors, self.number = [], 0
@@ -23,7 +23,7 @@ class Browser:
     def __enter__(self):
         program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
         assert program, "no Chromium is installed"
-        self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # its processes may write to the last
+        self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # Chromium may still be writing to it
         read_commands, self.commands = os.pipe()
         self.answers, write_answers = os.pipe()
 
@@ -53,7 +53,7 @@ class Browser:
         self.profile.cleanup()
 
     def send(self, method, **params):
-        """A command's result."""
+        """Send a command and return its result."""
         self.number += 1
         message = {"id": self.number, "method": method, "params": params} | ({"sessionId": self.session} if self.session else {})
         os.write(self.commands, json.dumps(message).encode() + b"\0")
@@ -63,7 +63,7 @@ class Browser:
         return answer["result"]
 
     def receive(self):
-        """The next message; errors among them are kept."""
+        """The next message; one that reports an error is also kept in `errors`."""
         content = bytearray()
         while (byte := self.reader.read(1)) not in (b"\0", b""):
             content += byte
@@ -76,7 +76,7 @@ class Browser:
         return message
 
     def open(self, path, width, scheme):
-        """Show a file, in a window so wide, to somebody who likes it light or dark."""
+        """Open a file in a window of this width, with a light or dark colour scheme."""
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.send("Page.navigate", url=Path(path).resolve().as_uri())
@@ -90,7 +90,7 @@ class Browser:
         return result["result"].get("value")
 
     def photograph(self, path, whole=True):
-        """Keep a picture of the page, or of what the window shows of it."""
+        """Save a screenshot of the whole page, or of the part that the window shows."""
         picture = self.send("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
         Path(path).write_bytes(base64.b64decode(picture))
 

@@ -9,7 +9,7 @@ from make_corpus import write_world
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
-    """A folder with the four files of 60 people."""
+    """A folder with the four files of a world of 60 people."""
     folder = tmp_path_factory.mktemp("world")
     write_world(60, seed=3, out=folder)
     return folder
@@ -17,7 +17,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path, world, monkeypatch):
-    """A working directory of its own with the four files."""
+    """A fresh working directory with the four files."""
     shutil.copytree(world, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -29,5 +29,5 @@ def pytest_addoption(parser):
 
 @pytest.fixture
 def soak(request):
-    """Whether faults are made by the hundred."""
+    """Whether faults are injected by the hundred."""
     return request.config.getoption("soak")

@@ -1,4 +1,4 @@
-"""What several tests use."""
+"""Helpers shared by several tests."""
 
 import io
 import os
@@ -24,13 +24,13 @@ FLAGS = {variant: variant_flags(variant, 6) for variant in VARIANTS}
 
 
 def sharp_model(variant, block_size=24):
-    """A small random model whose likeliest characters vary and are no near ties."""
+    """A small random model whose likeliest characters vary, without near ties."""
     torch.manual_seed(0)
     return sharpened(GPT(GPTConfig(9, block_size, n_layer=3, n_head=2, n_embd=16, **FLAGS[variant])), std=0.6)
 
 
 def sharpened(model, std):
-    """The model with large random parameters: an untrained one says the same to everything."""
+    """The model with large random parameters: an untrained one predicts much the same for every input."""
     for parameter in model.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=std)
@@ -38,7 +38,7 @@ def sharpened(model, std):
 
 
 class OneByOne(Dataset):
-    """A dataset that makes its examples one by one, as any that is not the project's."""
+    """A dataset that makes its examples one by one, like any that is not the project's."""
 
     def __init__(self, dataset):
         self.dataset = dataset
@@ -77,7 +77,7 @@ def split_batches(kind, shapes):
 
 
 def padded(kind, step):
-    """The same batch in one part, with all its padding, from the datasets' own definitions."""
+    """The same batch as one part with all its padding, built from the datasets' own definitions."""
     if kind == "one by one":
         batches = split_batches(kind, Shapes(1, 1))
         torch.manual_seed(derive_seed(0, "batch", step))
@@ -109,12 +109,12 @@ PRETRAIN = "pretrain vanilla wiki.txt --recipe quick --max_epochs 2 --device cpu
 
 @contextmanager
 def start(line, torchrun=None, program=RUN, **kwargs):
-    """run.py with that command line on one thread, its output in pipes; in several processes with torchrun's flags."""
+    """Start run.py with this command line on one thread, its output piped; given torchrun's flags, in several processes."""
     launcher = ["-m", "torch.distributed.run", *torchrun.split()] if torchrun else []
     if torchrun and "--rdzv" not in torchrun:
         launcher.insert(2, "--standalone")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
-    if sys.platform != "win32":  # what starts the tests in the background may ignore Ctrl-C, which would be inherited
+    if sys.platform != "win32":  # a shell that runs the tests in the background may ignore Ctrl-C, and children inherit that
         pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen([sys.executable, *launcher, program, *line.split()], **pipes | kwargs) as process:
         try:
@@ -125,28 +125,28 @@ def start(line, torchrun=None, program=RUN, **kwargs):
 
 
 def execute(line, torchrun=None, program=RUN, **kwargs):
-    """Its exit code, and what it printed on stdout and stderr."""
+    """The exit code of such a run, and what it printed on stdout and stderr."""
     with start(line, torchrun, program, **kwargs) as process:
         out, errors = process.communicate(timeout=300)
     return process.returncode, out, errors
 
 
 def run_here(line, *more, main=run.main):
-    """The same in this process, of run.py or another command's `main`, with these words and more."""
+    """The same in this process, for run.py or another command's `main`; `more` words follow those of the line."""
     typed, out, errors = sys.argv, io.StringIO(), io.StringIO()
     sys.argv = [str(RUN), *(line.split() if isinstance(line, str) else line), *more]
     try:
-        with seeded(0), redirect_stdout(out), redirect_stderr(errors):  # whatever it draws, those who come after draw as before
+        with seeded(0), redirect_stdout(out), redirect_stderr(errors):  # its random draws do not affect later ones
             code = run_reporting_errors(main)
     finally:
         sys.argv = typed
-    if code in (130, 143):  # a signal to the tests
+    if code in (130, 143):  # a signal meant for the tests themselves
         raise KeyboardInterrupt(errors.getvalue())
     return code, out.getvalue(), errors.getvalue()
 
 
 def wait_for(path):
-    """Until the file is there."""
+    """Wait until the file exists."""
     for _ in range(2400):
         if Path(path).exists():
             return
@@ -155,7 +155,7 @@ def wait_for(path):
 
 
 def curve(name):
-    """The points of a run that TensorBoard shows, by its own reader."""
+    """The points that TensorBoard shows for a run, read with its own reader."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (folder,) = Path("expt/pretrain").glob(f"{name}_*")

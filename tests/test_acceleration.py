@@ -1,4 +1,4 @@
-"""Gradients, in whatever way they are computed, are those of the model on the padded batch."""
+"""However gradients are computed, they are those of the model on the padded batch."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -37,7 +37,7 @@ def test_the_parts_gradients_add_up_to_that_of_the_padded_batch(kind, variant, p
     n_threads = torch.get_num_threads()
     ways = [Gradients(model), ThreadedGradients(model)]
     if not torch.cuda.is_available():
-        ways.append(RecordedGradients(model))  # which gives up recording
+        ways.append(RecordedGradients(model))  # which gives up on recording
     for gradients in ways:
         loss = gradients.compute(batch.parts)
         torch.testing.assert_close(loss, expected_loss.detach())
@@ -48,13 +48,13 @@ def test_the_parts_gradients_add_up_to_that_of_the_padded_batch(kind, variant, p
 
 
 def gradients_of(way, parts):
-    """What that way gives the parameters."""
+    """The gradients that `way` gives the parameters."""
     way.compute(parts)
     return [parameter.grad.clone() for parameter in way.parameters]
 
 
 def assert_near(found, expected, tolerance):
-    """Each gradient differs by a small share of itself; some are zero but for rounding, such as that of the keys' bias."""
+    """Each gradient is off by a small fraction of its norm; some, such as that of the keys' bias, are zero up to rounding."""
     rounding = 0.01 * tolerance * torch.stack([gradient.norm() for gradient in expected]).norm()
     for a, b in zip(found, expected, strict=True):
         assert (a - b).norm() <= tolerance * b.norm() + rounding
@@ -69,13 +69,13 @@ def test_in_bfloat16_the_gradients_are_nearly_the_same(variant):
     assert {gradient.dtype for gradient in rough} == {torch.float32}
     assert_near(rough, exact, 0.05)
     with pytest.raises(AssertionError):
-        assert_near(rough, exact, 1e-4)  # it is not float32 after all
+        assert_near(rough, exact, 1e-4)  # so it was not computed in float32
 
 
 @pytest.mark.parametrize("variant", FLAGS)
 def test_in_bfloat16_the_gradients_are_those_of_the_model_as_it_has_become(variant):
     torch.manual_seed(0)
-    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **FLAGS[variant]))  # drops
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **FLAGS[variant]))  # with dropout
     model.head.weight = model.tok_emb.weight
     model.ln_f.requires_grad_(False)
     parts = split_batches("at once", Shapes(200, 1))[0].parts
@@ -109,15 +109,15 @@ def test_a_copy_gives_the_gradients_of_the_model(variant, packed, dtype, monkeyp
         monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor)
     torch.manual_seed(0)
     model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **FLAGS[variant])).eval()
-    for name, parameter in model.named_parameters():  # else some are zero
+    for name, parameter in model.named_parameters():  # otherwise, some would be zero
         nn.init.normal_(parameter, std=0.1, mean=1.0 if name.endswith("ln_f.weight") else 0.0)
-    model.head.weight.requires_grad = False  # what is not learnt has no gradient,
+    model.head.weight.requires_grad = False  # a frozen parameter has no gradient
     copy = make_copy(model)
     assert type(copy) is (LowCopy if variant == "perceiver" else PackedCopy)
-    with torch.no_grad():  # and the copy follows it all the same
+    with torch.no_grad():  # the copy must follow frozen parameters too
         for parameter in model.parameters():
             parameter.mul_(1.1)
-    # a part of few targets and, in bfloat16, two threads: a CPU's sums of many lose some
+    # a part with few targets and, in bfloat16, two threads: on a CPU, long sums lose precision
     part = split_batches("at once", Shapes(300, 64, packed=packed))[0].parts[-1]
     plain = Gradients(model)
     exact_loss = plain.compute([unpack(part)])
@@ -127,7 +127,7 @@ def test_a_copy_gives_the_gradients_of_the_model(variant, packed, dtype, monkeyp
     if dtype == torch.bfloat16:
         torch.set_num_threads(2)
     try:
-        for _ in range(2):  # the second time begins anew
+        for _ in range(2):  # the second call starts afresh
             loss = copy.compute(part, found)
     finally:
         torch.set_num_threads(n_threads)
@@ -145,7 +145,7 @@ def test_only_what_computes_as_this_projects_models_do_is_copied():
     assert make_copy(Other(config)) is None and make_copy(GPT(config).double()) is None
     tied, small_heads = GPT(config), GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=4, n_embd=16))
     tied.head.weight = tied.tok_emb.weight
-    wide = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=1, n_head=1, n_embd=256, synthesizer=True))  # 264, with its ones
+    wide = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=1, n_head=1, n_embd=256, synthesizer=True))  # heads of 264, including the ones
     many = GPT(GPTConfig(50_000, 100, n_layer=1, n_head=2, n_embd=16))
     assert [type(make_copy(model)) for model in (GPT(config), tied, small_heads, wide, many)] == [PackedCopy, *[LowCopy] * 4]
 
@@ -171,7 +171,7 @@ def test_every_part_drops_something_else_and_a_seed_repeats_all(monkeypatch):
     def compute(seed):
         torch.manual_seed(seed)
         losses.clear()
-        threaded.compute([part] * 12)  # one part twelve times: only what is dropped can differ
+        threaded.compute([part] * 12)  # the same part twelve times: only the dropout can differ
         return sorted(loss.item() for loss, _ in losses)
 
     expected = compute(5)
@@ -198,10 +198,10 @@ def test_on_a_gpu_recorded_gradients_are_those_of_the_kernels_one_by_one(variant
     torch.manual_seed(0)
     model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **FLAGS[variant])).cuda().eval()
     for recorded, tolerance in ((RecordedGradients(model), 1e-4), (make_gradients(model), 0.05)):
-        # without a copy, in several parts, whose gradients add up
+        # without a copy, use several parts, whose gradients add up
         shapes = recorded.shapes._replace(packed=packed) if recorded.copy is not None else Shapes(300, 16)
         batches = CutBatches([CORPUS, NAMES], 32, 3, 0, shapes, torch.device("cuda"))
-        for step in (0, 0, 3, 0):  # the first time records, later ones replay
+        for step in (0, 0, 3, 0):  # the first call records, later ones replay
             parts = batches[step].parts
             assert {part.x.device.type for part in parts} == {"cuda"}
             plain = gradients_of(Gradients(model), [unpack(part) for part in parts])

@@ -134,7 +134,7 @@ def test_rotary_scores_depend_on_the_distance_alone():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 def test_a_rotation_is_rounded_once(dtype):
-    """In bfloat16, too, which has no complex numbers, and whose own products and sums would each be rounded."""
+    """Also in bfloat16, which has no complex numbers and would round each product and each sum."""
     x = torch.randn(2, 8, 4).to(dtype)
     angles = torch.arange(8.0, dtype=torch.float64)[:, None] * torch.tensor([1.0, 0.01], dtype=torch.float64)
     even, odd = x.double()[..., 0::2], x.double()[..., 1::2]
@@ -164,7 +164,7 @@ def test_nothing_leaks_from_the_future_however_low_the_scores_of_the_past(layer_
     with torch.no_grad():
         for name, parameter in layer.named_parameters():
             if name.startswith(("key", "query", "w2", "b2")):
-                parameter *= 1e5  # a finite mask would now outweigh many a key that is seen
+                parameter *= 1e5  # a finite mask value would now exceed the scores of many visible keys
     x = torch.randn(4, 6, 6, dtype=torch.float64)
     changed = x.clone()
     changed[:, 3:] = torch.randn(4, 3, 6)
@@ -193,7 +193,7 @@ def test_a_width_that_the_heads_do_not_divide_is_refused():
 
 @pytest.mark.parametrize("lengths", [(7, 7), (7, 3), (3, 7)])
 def test_training_with_dropout_computes_the_same_but_for_what_is_dropped(lengths):
-    """Attention is computed another way then: a probability that rounds to none shows that it is the same."""
+    """Attention then takes another path through the code: a probability that rounds to zero shows that both agree."""
     torch.manual_seed(0)
     layer = CausalCrossAttention(GPTConfig(9, 8, n_head=2, n_embd=12, attn_pdrop=1e-7, resid_pdrop=0.0)).double()
     x_kv, x_q = torch.randn(2, lengths[0], 12).double(), torch.randn(2, lengths[1], 12).double()

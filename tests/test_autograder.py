@@ -1,6 +1,6 @@
-"""The autograder, on submissions of all kinds: right ones, careless ones, and hostile ones with what each must get.
+"""The autograder on correct, careless and hostile submissions, and the points that each must get.
 
-Most are written here in a few lines without PyTorch: to the grader, a submission's code is a command that answers.
+Most are a few lines written here, without PyTorch: to the grader, a submission's code is a command that answers questions.
 """
 
 import io
@@ -65,20 +65,20 @@ open(flags["--outputs_path"], "w", encoding="utf-8").write("".join(known[questio
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A world of 300 people, with the answers to its test."""
+    """A world of 300 people, with the answers to its test questions."""
     folder = tmp_path_factory.mktemp("data")
     write_world(300, seed=5, out=folder, answers=folder / "gold.tsv")
     (folder / "gold.tsv").chmod(0o600)
     (folder / "results.json").write_text("{}", encoding="utf-8")
     (folder / "results.json").chmod(0o666)
-    for path in (folder, *folder.parents[:2]):  # as /tmp is: what keeps it from being written to is the sandbox
+    for path in (folder, *folder.parents[:2]):  # traversable, as /tmp is: it is up to the sandbox to prevent writing
         path.chmod(path.stat().st_mode | 0o711)
     return folder
 
 
 @pytest.fixture(scope="module")
 def hides(data):
-    """Whether this system can keep the answers from a submission: else the test is not graded."""
+    """Whether this system can hide the answers from a submission; if not, the test is not graded."""
     try:
         return bool(Grader(data, data / "gold.tsv", None))
     except UserError:
@@ -91,7 +91,7 @@ def gold(data, split):
 
 
 def written(data, *variants):
-    """The files of a right submission without PyTorch, half of whose pretrained answers are right."""
+    """The files of a correct submission without PyTorch; half of its pretrained answers are right."""
     files = {"src/run.py": RUN, "src/dataset.py": DATASET}
     for part in ("nopretrain", "vanilla", *variants):
         params, *names = PARTS[part]
@@ -122,7 +122,7 @@ def grading(data, hides, tmp_path, monkeypatch):
     """Grades files; the report, in which points that can't be given on this system are given."""
 
     def describe_params(self):
-        """Each file written anew, which differs by its name; what the grader does takes PyTorch, and these parameters are text."""
+        """Rewrites each file, differently for each name; the grader's own method needs PyTorch, and these parameters are text."""
         for name in self.taken & {params for params, *_ in PARTS.values()}:
             (self.folder / name).write_bytes((self.folder / name).read_bytes() + b" " * len(name))
         return {}
@@ -145,11 +145,11 @@ def lost(report, hides=True):
     return {key for key, score in scores.items() if score != ALL_POINTS[key]}
 
 
-ANSWERS = {"nopretrain", "vanilla dev", "vanilla test", "variant test"}  # what needs the code to answer
+ANSWERS = {"nopretrain", "vanilla dev", "vanilla test", "variant test"}  # what depends on the code's answers
 EVERYTHING = set(ALL_POINTS)
 
 
-# ---------------------------------------------------------------- right ones
+# ---------------------------------------------------------------- correct ones
 
 
 @pytest.mark.parametrize("variants", [("perceiver",), ("synthesizer",), ("perceiver", "synthesizer")])
@@ -219,7 +219,7 @@ def without(name):
 
 
 def with_code(code):
-    """The code put before what answers, and before the dataset."""
+    """Prepends the code to the program that answers and to the dataset."""
     return lambda files: files | {f"src/{name}.py": f"{code}\n".encode() + files[f"src/{name}.py"] for name in ("run", "dataset")}
 
 
@@ -228,19 +228,19 @@ def fewer_lines(files):
 
 
 def forged(files, part="vanilla"):
-    """Predictions of another model, by the same code and parameters."""
+    """Predictions that the parameters do not give."""
     known = json.loads(files[PARTS[part][0]])
     return files | {PARTS[part][0]: json.dumps(dict.fromkeys(known, "Atlantis")).encode()}
 
 
 def all_wrong(files):
-    """What a model without pretraining answers may be wrong, but not all of it."""
+    """A model without pretraining may give wrong answers, but not only wrong ones."""
     named = forged(files, "nopretrain")
     return named | {name: b"Atlantis\n" * files[name].count(b"\n") for name in PARTS["nopretrain"][1:]}
 
 
 def not_pretrained_by_name_alone(files):
-    """The pretrained model once more, as the one that is not."""
+    """The pretrained model, handed in again as the one without pretraining."""
     return files | {ours: files[theirs] for ours, theirs in zip(PARTS["nopretrain"], PARTS["vanilla"], strict=True)}
 
 
@@ -338,7 +338,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", [*CARELESS, *HOSTILE])
 def test_what_a_submission_loses(grading, data, hides, monkeypatch, tmp_path, name):
-    """It loses these points and no others; nothing of the grader's is touched, and nothing runs on."""
+    """It loses these points and no others; none of the grader's files is touched, and no process is left running."""
     import re
 
     monkeypatch.setattr(grade, "SECONDS_TO_ANSWER", 4)
@@ -365,11 +365,11 @@ def test_what_a_submission_loses(grading, data, hides, monkeypatch, tmp_path, na
     ps = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=False).stdout
     assert str(tmp_path / "outlived") not in ps and "--outputs_path again.predictions" not in ps
     places = set(gold(data, "test").values()) - set(gold(data, "dev").values())
-    assert not places & set(re.findall(r"\w+", report.table()))  # no output tells a place of the test
+    assert not places & set(re.findall(r"\w+", report.table()))  # no output reveals a place from the test
 
 
 def test_code_in_the_handouts_manner_is_asked_in_the_files_own_form(grading, data, hides):
-    """It takes what stands before the tab, and so the end of the line with it where there is none."""
+    """It takes everything before the tab and so, if there is no tab, the newline as well."""
     files = written(data, "perceiver")
     lines = 'asked = [line.split("\\t")[0] for line in open(flags["--eval_corpus_path"], encoding="utf-8")]'
     files["src/run.py"] = RUN.replace(RUN.split("\n")[4], lines).encode()
@@ -382,7 +382,7 @@ def test_code_in_the_handouts_manner_is_asked_in_the_files_own_form(grading, dat
 
 @pytest.mark.parametrize(("part", "dev", "test"), [("vanilla", 6, 5), ("perceiver", 4, 3), ("synthesizer", None, 3)])
 def test_so_many_right_are_enough_and_one_fewer_is_not(data, monkeypatch, part, dev, test):
-    """Of 51 questions of dev, 10% are 5.1 and 6% 3.06; of 45 of the test, 10% are 4.5 and 5% 2.25."""
+    """Of 51 dev questions, 10% are 5.1 and 6% are 3.06; of 45 test questions, 10% are 4.5 and 5% are 2.25."""
     grader, keys = Grader(data, None, None), ("vanilla dev", "vanilla test")
     grader.described = {}
     for fewer in (0, 1):
@@ -469,7 +469,7 @@ def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_pat
     for call in ("shmget(0, 4096, 0o1600)", "msgget(0, 0o1600)", "semget(0, 1, 0o1600)", "syscall(250, 0, -3, 0)"):
         doors += f"if ctypes.CDLL(None).{call} >= 0:\n    print('open:', {call!r})\n"
     (tmp_path / "boxes").mkdir()
-    for folder in (tmp_path / "boxes", tmp_path, *tmp_path.parents[:2]):  # as /tmp is
+    for folder in (tmp_path / "boxes", tmp_path, *tmp_path.parents[:2]):  # traversable, as /tmp is
         folder.chmod(folder.stat().st_mode | 0o711)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "boxes"))
     ended = box.run([sys.executable, "-c", doors + "os.makedirs('a/b'); os.chmod('a', 0); print('uid', os.getuid())"])
@@ -487,7 +487,7 @@ def test_folders_deeper_than_python_can_follow_are_counted_and_removed(tmp_path)
     down = "import os\nfor _ in range(1800):\n    os.mkdir('down')\n    os.chdir('down')\n"
     at_last = "open('x', 'wb').write(b'x' * 10**6)\nos.chmod('.', 0)"
     subprocess.run([sys.executable, "-c", down + at_last], cwd=deep, check=True)
-    assert sandbox.disk_used(deep) >= 10**6 or os.geteuid() != 0  # whom the last folder is closed to
+    assert sandbox.disk_used(deep) >= 10**6 or os.geteuid() != 0  # only root can enter the last folder
     sandbox.remove(deep)
     assert not deep.exists()
 
@@ -523,7 +523,7 @@ def test_links_in_an_unpacked_submission_are_refused(tmp_path):
 
 def test_it_does_not_give_the_answers_to_who_can_read_them(data, monkeypatch):
     monkeypatch.setattr("sandbox.confinement.landlock_version", lambda: 0)
-    monkeypatch.setattr("sandbox.os.geteuid", lambda: 1, raising=False)  # no root: no other user
+    monkeypatch.setattr("sandbox.os.geteuid", lambda: 1, raising=False)  # not root, so no user of its own
     with pytest.raises(UserError, match=r"could read .*gold.tsv on this system, which lacks a user of its own"):
         Grader(data, data / "gold.tsv", None)
 
@@ -533,7 +533,7 @@ def test_it_does_not_give_the_answers_to_who_can_read_them(data, monkeypatch):
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory, data):
-    """A submission of this project's code and models of full size, of random weights; and data by which each is right sometimes."""
+    """A submission of this project's code and full-size models with random weights; and data for which each is sometimes right."""
     folder = tmp_path_factory.mktemp("real")
     corpus = CharCorruptionDataset.from_file(data / "wiki.txt", 128)
     for name in ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv", "birth_test_inputs.tsv"):
@@ -548,14 +548,14 @@ def real(tmp_path_factory, data):
     for split, out in ((1, "birth_dev.tsv"), (2, "gold.tsv")):
         questions, _ = read_questions(data / ("birth_dev.tsv" if split == 1 else "gold.tsv"))
         said = [read_predictions(folder / names[split]) for names in PARTS.values()]
-        places = [said[n % len(said)][n].strip() or "Atlantis" for n in range(len(questions))]  # by turns
+        places = [said[n % len(said)][n].strip() or "Atlantis" for n in range(len(questions))]  # from each in turn
         (folder / out).write_text("".join(f"{q}\t{p}\n" for q, p in zip(questions, places, strict=True)), encoding="utf-8")
     (folder / "gold.tsv").chmod(0o600)
     return folder
 
 
 def test_the_built_grader_run_by_its_own_script(real, hides, tmp_path, soak):
-    """Right submissions of two editions, with models of full size; `make soak` grades each twenty times."""
+    """Correct submissions of two editions, with full-size models; `make soak` grades each twenty times."""
     answers = ["--answers", str(real / "gold.tsv")] if hides else []
     build = [sys.executable, ROOT / "autograder/build.py", "--data", str(real), *answers, "--out", str(tmp_path / "autograder.zip")]
     subprocess.run(build, check=True, cwd=tmp_path)
@@ -594,7 +594,7 @@ def test_the_built_grader_run_by_its_own_script(real, hides, tmp_path, soak):
 
 
 def test_results_are_written_whatever_happens(tmp_path, monkeypatch, capsys):
-    """Without a Python, with data that can't be used, and without PyTorch."""
+    """Without Python, with unusable data, and without PyTorch."""
     home = tmp_path / "autograder"
     (home / "submission").mkdir(parents=True)
     subprocess.run([sys.executable, ROOT / "autograder/build.py", "--out", tmp_path / "a.zip"], check=True, capture_output=True)
@@ -629,7 +629,7 @@ def test_results_are_written_whatever_happens(tmp_path, monkeypatch, capsys):
 
 
 def test_parameters_from_a_gpu_or_with_a_pickle_in_them(real, data, tmp_path):
-    """The grader says what they are and runs nothing of them; what it can read it writes anew."""
+    """The grader says what they are and runs nothing in them; those that it can read, it rewrites."""
 
     class Payload:
         def __reduce__(self):
@@ -662,7 +662,7 @@ def test_what_the_probe_has_found_when_it_is_ended_is_not_lost(tmp_path, monkeyp
 
 
 def examples_of(lines, cut):
-    """What a dataset would give whose cut of a line is `cut(line)`, a (length, start, span)."""
+    """What a dataset would give if its cut of each line were `cut(line)`, a (length, start, span)."""
     dataset = CharCorruptionDataset("\n".join(lines), 50)
     texts = [corrupt(line, *cut(line)).ljust(50, PAD_CHAR) for _ in range(LOOKS) for line in lines]
     blocks = [[dataset.stoi[character] for character in text] for text in texts]
@@ -670,7 +670,7 @@ def examples_of(lines, cut):
 
 
 def joined(examples):
-    """What x and y were cut from."""
+    """The blocks that x and y were cut from."""
     return [[*x, y[-1]] for x, y in examples]
 
 
@@ -695,14 +695,14 @@ def test_span_corruption_is_judged_by_each_of_its_properties():
     assert failures([[[*x, y[-1], 0], [*y, 0, 0]] for x, y in examples]) == [True, False, False, False]
     for nothing in ([[1], [2]], [[], []]):
         assert failures([nothing] * len(examples)) == [True] * 4
-    assert failures(examples_of(lines, lambda line: (44, *right(line)[1:])))[2]  # too long, and never another length
+    assert failures(examples_of(lines, lambda line: (44, *right(line)[1:])))[2]  # too long, and always the same length
     assert failures(examples_of(lines, lambda line: (20, *right(line[:20])[1:])))[2]
     assert failures(examples_of(lines, lambda line: (40, 0, 20)))[3]  # half of it masked
     assert failures(examples_of(lines, lambda line: (random.randint(4, 43), 0, 1)))[3]
     (x, y), *others = examples
     changed = [[3 if x[0] == 2 else 2, *x[1:]], y]  # the first two letters of the vocabulary
-    assert failures([changed, *others]) == [False, True, False, False]  # another text than the line's
-    mask = 1  # in place of the first padding
+    assert failures([changed, *others]) == [False, True, False, False]  # text that is not the line's
+    mask = 1  # in place of the first padding character
     ended = [[*block[: block.index(0)], mask, *block[block.index(0) + 1 :]] if 0 in block else block for block in joined(examples)]
     assert ended != joined(examples)
     assert failures([[block[:-1], block[1:]] for block in ended]) == [False] * 4  # a third sentinel at the very end is allowed

@@ -1,4 +1,4 @@
-"""Batches made at once are those made one by one, and their parts together are the batch."""
+"""Batches made at once equal those made example by example, and their parts together make up the batch."""
 
 import collections
 import random
@@ -42,7 +42,7 @@ def test_cutting_a_batch_of_codes_is_cutting_each_document(data):
     x, y = corrupt_codes(dataset.codes, Cuts(*columns), width=35)
     for row, (document, cut) in enumerate(zip(documents, cuts, strict=True)):
         block = corrupt(document, *cut).ljust(36, "□")
-        # what comes before the document is nothing to be learnt
+        # the padding before the document is not to be learnt
         inputs, targets = "□" * offset + block[:-1], "□" * offset + block[1:]
         assert (spell(dataset, x[row]), spell(dataset, y[row])) == (inputs[:35], targets[:35])
 
@@ -69,7 +69,7 @@ def test_free_cuts_are_distributed_as_the_dataset_s(offset, salient_share):
         examples = [dataset[index] for index in range(3)]
         one_by_one.update(spell_pair(dataset, x, y) for x, y in examples)
     assert len(at_once) > (60 if salient_share else 80) and at_once.keys() == one_by_one.keys()
-    for string in at_once:  # two counts of the same mean n differ by sqrt(2 n) at one standard deviation
+    for string in at_once:  # the difference of two counts of mean n has standard deviation sqrt(2 n)
         assert abs(at_once[string] - one_by_one[string]) < 5 * (at_once[string] + one_by_one[string]) ** 0.5, string
 
 
@@ -99,7 +99,7 @@ def test_the_parts_hold_all_targets_of_the_batch_and_little_padding(kind, shapes
             width = int((y != 0).nonzero()[:, 1].max()) + 1
             assert width <= x.size(1) < width + shapes.multiple
         if shapes == Shapes(200, 1):
-            assert total / sum(part.y.numel() for part in parts) > 0.7  # of the full block it is below a half
+            assert total / sum(part.y.numel() for part in parts) > 0.7  # in full blocks, it is below a half
             assert total / n_tokens < 0.5
 
 
@@ -130,7 +130,7 @@ def test_packing_keeps_to_the_block():
 
 
 class Numbers(Dataset):
-    """Item i is i, with numbers from torch's default generator and from Python's."""
+    """Item i is i, with random numbers from torch's default generator and from Python's."""
 
     def __len__(self):
         return 10
@@ -140,7 +140,7 @@ class Numbers(Dataset):
 
 
 def number_batches(seed):
-    """Each step's items and random numbers."""
+    """The batches, and a function that gives a step's items and random numbers."""
     batches = make_batches(Numbers(), 4, epochs=3, seed=seed, ignored=None, shapes=CPU_SHAPES, device=CPU)
     return batches, lambda step: batches[step].parts[0][:2]
 
@@ -160,7 +160,7 @@ def test_a_batch_is_a_function_of_seed_and_step_alone():
     would_follow = torch.rand(3).tolist(), random.random()
     set_seed(1)
     expected = [forwards(step) for step in range(9)]
-    assert (torch.rand(3).tolist(), random.random()) == would_follow  # whoever else draws is not disturbed
+    assert (torch.rand(3).tolist(), random.random()) == would_follow  # other draws are not disturbed
     set_seed(2)
     for step in reversed(range(9)):
         assert all(torch.equal(a, b) for a, b in zip(expected[step], backwards(step), strict=True))

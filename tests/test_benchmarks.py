@@ -1,4 +1,4 @@
-"""The benchmarks run, and what they compare with computes the same."""
+"""The benchmarks run, and the baselines that they compare with compute the same."""
 
 import dataclasses
 import json
@@ -40,7 +40,7 @@ def test_the_plain_twin_computes_the_same(variant):
 
 
 def test_the_plain_twin_trains_alike():
-    """Other random cuts of the same texts, so the losses are alike and not the same."""
+    """The random cuts of the same texts differ, so the losses are close but not equal."""
     corpus = CharCorruptionDataset("\n".join(f"Person {i} was born in town {i % 7}." for i in range(32)), 48)
     config = TrainerConfig(max_epochs=30, batch_size=8, learning_rate=2e-3, device="cpu")
     models = []
@@ -83,7 +83,7 @@ def test_theory_counts_scores_and_the_plain_layers_keep_as_many():
         x = torch.randn(1, 32, 256, requires_grad=True)
         rows[m] = attention_cost.memory_kept(make_plain(attention_cost.Stack(32, m)), x)
     assert rows[None] > rows[8] > 0
-    # more positions: beside what grows with their number, each layer keeps a matrix of weights for each of 8 heads
+    # more positions: besides what grows linearly with them, each layer keeps a matrix of weights for each of 8 heads
     longer = attention_cost.memory_kept(make_plain(attention_cost.Stack(512, None)), torch.randn(1, 512, 256, requires_grad=True))
     assert longer - 16 * rows[None] >= 0.9 * 4 * 8 * 4 * (512**2 - 16 * 32**2) / 1e6
 
@@ -105,7 +105,7 @@ def test_knowledge_prices_an_answer_with_its_end():
 
 
 class Parrot(torch.nn.Module):
-    """Knows one text by heart: at each position, the character that follows there."""
+    """Knows one text by heart: at each position, it predicts the character that follows there."""
 
     def __init__(self, corpus, text):
         super().__init__()
@@ -176,7 +176,7 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
     others = kept.replace(results[0]["key"]["code"], "another version's")
     (tmp_path / "kept.jsonl").write_text(others, encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["knowledge.py", *line])
-    knowledge.main()  # all is
+    knowledge.main()  # everything is run again
     assert (tmp_path / "kept.jsonl").read_text(encoding="utf-8").removeprefix(others).count("\n") == 1
 
 
@@ -185,7 +185,7 @@ def test_knowledge_goes_on_where_it_was_stopped(world, tmp_path, monkeypatch, ca
     examine, looks = knowledge.examine, []
 
     def run(results, allowed=5):
-        """Measure, but be stopped at the first look at the model beyond so many."""
+        """Measure, but interrupt at the first look at the model beyond `allowed`."""
         looks.clear()
 
         def look(*what):
@@ -200,9 +200,9 @@ def test_knowledge_goes_on_where_it_was_stopped(world, tmp_path, monkeypatch, ca
         return json.loads(results.read_text(encoding="utf-8")) | {"s": 0}
 
     whole = run(tmp_path / "whole.jsonl")
-    assert len(looks) == 5  # after each of three epochs, after finetuning's, and at the end
+    assert len(looks) == 5  # after each of three epochs, after the epoch of finetuning, and at the end
     assert "Going on" not in capsys.readouterr().out
-    monkeypatch.setattr(knowledge, "CHECKPOINT_MINUTES", 0)  # one after each step
+    monkeypatch.setattr(knowledge, "CHECKPOINT_MINUTES", 0)  # a checkpoint after each step
     for allowed in (2, 1):  # it is stopped at the end of pretraining, and of finetuning
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "stopped.jsonl", allowed)
@@ -244,7 +244,7 @@ def test_knowledge_leaves_nothing_of_what_cant_be_run(world, tmp_path, monkeypat
 
 
 def test_knowledge_runs_nothing_twice(world, tmp_path, monkeypatch, capsys):
-    """Two ways to say the same, and a seed named twice."""
+    """Two ways of naming the same recipe, and a seed named twice."""
     ran = []
     result = dict.fromkeys(("right after pretraining", "right", "nats", "loss", "s", "asked"), 0)
     result |= {"curve": [], "read on": [0, 0], "by reach": {}}
@@ -266,7 +266,7 @@ def test_knowledge_trains_on_all_for_dev_and_asks_that(world, tmp_path, monkeypa
     monkeypatch.setattr(sys, "argv", ["knowledge.py", *line])
     knowledge.main()
     n = len(read_pairs(world / "birth_places_train.tsv"))
-    assert read == [61 + n, n]  # the text's lines, the empty one at its end, and the questions; then these alone
+    assert read == [61 + n, n]  # the text's lines, the empty one at its end, and the questions; then the questions alone
     assert asked == [read_pairs(world / "birth_dev.tsv")] and "(dev)" in capsys.readouterr().out
 
 

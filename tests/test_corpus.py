@@ -1,4 +1,4 @@
-"""Texts as numbers: nothing is lost on the way, and no cache is believed that should not be."""
+"""Texts as numbers: nothing is lost in encoding, and no cache is trusted that should not be."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def test_a_file_in_pieces_reads_like_a_file_at_once(tmp_path_factory, lines, end
 def test_characters_take_as_few_bytes_as_there_are_kinds(tmp_path, small_pieces, monkeypatch, n_characters, dtype):
     monkeypatch.setattr(corpus, "PIECE", 5000)
     text = "".join(map(chr, range(0x3400, 0x3400 + n_characters))) + "a"
-    text = text.replace("a", "") if n_characters in (254, 255) else text  # with PAD and MASK just what a byte holds, and one more
+    text = text.replace("a", "") if n_characters in (254, 255) else text  # with PAD and MASK, just as many as a byte holds, and one more
     encoded = encode_text(text)
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     for each in (encoded, encode_file(tmp_path / "text.txt"), encode_file(tmp_path / "text.txt")):
@@ -75,7 +75,7 @@ def test_the_cache_is_made_once_and_used(tmp_path, small_pieces, monkeypatch):
     path.write_text("Åsa\nBjörn was here\n", encoding="utf-8")
     first = encode_file(path)
     assert {p.name for p in tmp_path.iterdir()} == {"text.txt", "text.txt.codes", "text.txt.codes.json"}
-    monkeypatch.setattr(corpus, "vocabulary", None)  # nothing is encoded any more
+    monkeypatch.setattr(corpus, "vocabulary", None)  # encoding again would fail
     second = encode_file(path)
     assert spelt(first) == spelt(second) == "Åsa\nBjörn was here\n"
     assert torch.equal(first.starts, second.starts) and first.characters == second.characters and first.sha256 == second.sha256
@@ -98,7 +98,7 @@ def truncate(path):
 
 
 def change_text_alone(path):
-    """Other content, the same size and the same time of change."""
+    """Other content, but the same size and modification time."""
     stat = path.stat()
     path.write_text("Bo\nAda was away\n!", encoding="utf-8")
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))

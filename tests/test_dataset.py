@@ -18,7 +18,7 @@ TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_cat
 
 
 def take_apart(string):
-    """prefix, suffix and masked content of a corrupted block, checked for its form."""
+    """The prefix, suffix and masked content of a corrupted block, whose form is checked."""
     text = string.rstrip(PAD)
     assert PAD not in text, "padding stands at the end only"
     prefix, suffix, masked = text.split(MASK)  # exactly two sentinels
@@ -66,7 +66,7 @@ def draw(n, n_characters, block_size, length_draws=1):
 
 def test_all_lengths_spans_and_places_of_a_small_block_occur():
     cuts = set(zip(*(column.tolist() for column in draw(20_000, 1000, 10)), strict=True))
-    # 4 to 8 characters (7/8 of 10, rounded down), spans of 1 to just below half, rounded up, any place
+    # 4 to 8 characters (7/8 of 10, rounded down), spans from 1 to just below half (rounded up), at any place
     expected = {
         (length, start, span)
         for length in range(4, 9)
@@ -84,9 +84,9 @@ def test_lengths_are_uniform_up_to_112_and_spans_a_quarter_on_average():
     ratios = span / length
     assert ratios.mean().item() == pytest.approx(0.25, abs=0.002)
     assert ratios.std() > 0.1
-    places = start / (length - span)  # anywhere between the beginning and as late as possible
+    places = start / (length - span)  # anywhere from the beginning to as late as possible
     assert places.mean().item() == pytest.approx(0.5, abs=0.01) and places.std().item() == pytest.approx(12**-0.5, abs=0.02)
-    # and for each length alone, the odd ones too
+    # and for each length by itself, odd ones included
     for n in (4, 5, 6, 7, 9, 21):
         assert draw(4000, n, 6000)[2].double().mean().item() == pytest.approx(n / 4, abs=n * 0.011)
 
@@ -95,16 +95,16 @@ def test_documents_of_one_batch_are_cut_independently():
     n_characters = torch.tensor([0, 1, 2, 3, 4, 5, 1000] * 3000)
     length, start, span = draw_cuts(n_characters, 56, generator=torch.Generator().manual_seed(0))
     for n in (0, 1, 2, 3, 4):
-        assert (length[n_characters == n] == n).all()  # at least 4 of every document that has them
+        assert (length[n_characters == n] == n).all()  # at least 4 characters, or all of a shorter document
     assert (span >= n_characters.clamp(max=1)).all() and (start >= 0).all() and (start + span <= length).all()
     long = [column[n_characters == 1000].double() for column in (length, start, span)]
-    rows = torch.stack([column.view(-1, 3) for column in long])  # (3 columns, 1000, 3 rows beside each other)
+    rows = torch.stack([column.view(-1, 3) for column in long])  # (3 columns, 1000, 3 neighbouring rows)
     assert all(abs(torch.corrcoef(column.T)[0, 1]) < 0.12 for column in rows)
 
 
 def test_the_largest_of_several_lengths_leaves_every_length_a_chance():
     shares = torch.bincount(draw(30_000, 1000, 16, 3)[0], minlength=15)[4:] / 30_000
-    # of n equally likely lengths, the k-th is the largest of three draws with (k^3 - (k-1)^3) / n^3
+    # of n equally likely lengths, the k-th is the largest of three draws with probability (k^3 - (k-1)^3) / n^3
     expected = torch.tensor([(k**3 - (k - 1) ** 3) / 11**3 for k in range(1, 12)])
     torch.testing.assert_close(shares, expected, atol=0.01, rtol=0)
     assert (shares > 0).all()
@@ -143,7 +143,7 @@ def test_a_share_of_salient_cuts_that_would_mask_more_than_a_quarter_is_refused(
 
 
 def test_104_short_lines_in_blocks_of_50():
-    """The sizes at which the course's grader looks: 4 to 43 characters kept, varying, a quarter masked."""
+    """The sizes that the course's grader checks: 4 to 43 characters kept, their number varying, a quarter of them masked."""
     lines = [f"Person {i} of the {i * 7919 % 97}th town" + " by the sea" * (i % 4) for i in range(104)]
     dataset = CharCorruptionDataset("\n".join(lines), 50)
     torch.manual_seed(0)

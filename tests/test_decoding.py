@@ -1,4 +1,4 @@
-"""Cached decoding says what full forward passes say."""
+"""Cached decoding gives the same as full forward passes."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_answers_in_a_batch_equal_those_one_by_one(variant):
         expected = plain_answers(model, prompts, 10, end)
         assert answer(model, prompts, steps=10, end=end) == expected
         lengths |= {len(a) for a in expected}
-    assert len(lengths) > 3  # answers that end early are among them, or the test shows little
+    assert len(lengths) > 3  # some answers end early, or the test would show little
 
 
 @pytest.mark.parametrize("variant", FLAGS)

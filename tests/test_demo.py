@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 def test_an_old_python_is_refused_before_anything_is_installed(tmp_path):
     for name in ("Makefile", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    old = tmp_path / "old"  # says that it is 3.10, and can do nothing else
+    old = tmp_path / "old"  # claims to be 3.10, and can do nothing else
     say = f"""[ "$1" = -c ] && exec "{sys.executable}" -c "import sys; sys.version_info = (3, 10); $2\""""
     old.write_text(f"#!/bin/sh\n{say}\nexit 9\n", encoding="utf-8")
     old.chmod(0o755)
@@ -39,7 +39,7 @@ def test_make_mends_an_environment_whose_making_was_stopped_or_whose_python_is_g
     (tmp_path / "requirements.txt").touch()
     (tmp_path / "src").mkdir()
     (tmp_path / "src/demo.py").write_text("print('the demo')", encoding="utf-8")
-    command = ["make", "--no-print-directory", "demo", f"PYTHON={sys.executable}"]  # as another make, of the tests, would have it
+    command = ["make", "--no-print-directory", "demo", f"PYTHON={sys.executable}"]  # under `make test`, make would print directories
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=tmp_path, check=True)
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
     assert made.returncode == 0 and made.stdout.endswith("the demo\n"), made.stderr
@@ -51,7 +51,7 @@ def test_make_mends_an_environment_whose_making_was_stopped_or_whose_python_is_g
 
 @pytest.fixture
 def replace_commands(tmp_path, monkeypatch):
-    """To be called with what is to stand for the edition's commands, which take minutes: the demo in a folder of its own."""
+    """A function that replaces the edition's commands, which take minutes, by its argument; the demo gets a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "PEOPLE", 60)
     return lambda reproduce: monkeypatch.setattr(demo, "reproduce", reproduce)

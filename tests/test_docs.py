@@ -1,4 +1,4 @@
-"""What is written: the commands are such as can be typed, and links lead somewhere."""
+"""The documentation: its commands can be typed, and its links lead somewhere."""
 
 import re
 import shlex
@@ -25,7 +25,7 @@ def test_the_commands_in_the_readme_can_be_typed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    """To files of the project, and to headings by the names that GitHub gives them."""
+    """To files of the project, and to headings by the anchors that GitHub gives them."""
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
         path, _, anchor = target.partition("#")
         there = (page.parent / path).resolve() if path else page

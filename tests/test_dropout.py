@@ -1,4 +1,4 @@
-"""Dropout drops what it should, and the generator that it is told of decides what."""
+"""Dropout drops as much as it should, and the generator that it is given decides what."""
 
 import threading
 
@@ -20,7 +20,7 @@ def test_a_share_p_is_dropped_and_the_mean_stays(p):
     assert dropped.mean().item() == pytest.approx(p, abs=5 * deviation)
     assert y[y != 0].unique().item() == pytest.approx(3 / (1 - p), rel=2e-4)
     assert y.mean().item() == pytest.approx(3, abs=5 * deviation * 3 / (1 - p) + 1e-3)
-    # neighbours, four of which come from one random number, are dropped independently
+    # neighbours are dropped independently, though four share one random number
     flat = dropped.flatten()
     for distance in (1, 2, 3, 4, 1001):
         assert abs(torch.corrcoef(torch.stack((flat[distance:], flat[:-distance])))[0, 1]) < 0.01

@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped, or denied their files, most as processes of their own. `make soak` does it at length."""
+"""Runs that are killed, stopped, or denied their files, most of them in separate processes. `make soak` tries many more."""
 
 import ctypes
 import os
@@ -24,7 +24,7 @@ LONG = PRETRAIN.replace("--max_epochs 2", "--max_epochs 500") + " --writing_para
 
 
 def test_killed_at_any_moment_and_resumed(folder, soak):
-    """kill -9 while it starts, trains or writes (it writes a checkpoint after every step), then the same with --resume."""
+    """kill -9 while it starts, trains or writes (a checkpoint after every step), then the same command again, with --resume."""
     line = f"{PRETRAIN} --checkpoint_minutes 0"
     began = time.monotonic()
     assert execute(f"{line} --writing_params_path a.params --tb_expt_name a")[0] == 0
@@ -37,7 +37,7 @@ def test_killed_at_any_moment_and_resumed(folder, soak):
         with start(mine, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             time.sleep(duration * moments.uniform(0.3, 1.0))
             process.kill()
-        tried += process.returncode == -signal.SIGKILL  # else it was done before
+        tried += process.returncode == -signal.SIGKILL  # otherwise it had already finished
         with_checkpoint += process.returncode == -signal.SIGKILL and Path(f"{name}.params.checkpoint").exists()
         code, _, errors = execute(mine)
         left = {path.name for path in folder.iterdir() if f"{name}.params" in path.name}
@@ -68,7 +68,7 @@ def test_a_signal_ends_the_run_in_good_order_and_says_how_to_go_on(folder, numbe
 
 def test_ctrl_c_while_pytorch_is_imported_ends_in_one_line(folder):
     waits = "import time; open('begun', 'w').close(); time.sleep(60)"
-    Path("torch.py").write_text(waits, encoding="utf-8")  # in PyTorch's place
+    Path("torch.py").write_text(waits, encoding="utf-8")  # shadows PyTorch
     with start(LONG, env=os.environ | {"PYTHONPATH": str(folder)}) as process:
         wait_for("begun")
         process.send_signal(signal.SIGINT)
@@ -77,7 +77,7 @@ def test_ctrl_c_while_pytorch_is_imported_ends_in_one_line(folder):
 
 
 def wait_for_bar(process):
-    """Until there is a progress bar: from then on, a signal is waited for."""
+    """Wait until there is a progress bar: from then on, the run catches signals."""
     seen = ""
     while "ex/s" not in seen:
         seen += process.stderr.read(1)
@@ -85,7 +85,7 @@ def wait_for_bar(process):
 
 def test_a_second_ctrl_c_stops_at_once(folder):
     text = Path("wiki.txt").read_text(encoding="utf-8")
-    Path("wiki.txt").write_text(text * 60, encoding="utf-8")  # so that a step takes long
+    Path("wiki.txt").write_text(text * 60, encoding="utf-8")  # so that a step takes a long time
     with start(f"{LONG} --batch_size 100000") as process:
         wait_for_bar(process)
         process.send_signal(signal.SIGINT)
@@ -96,7 +96,7 @@ def test_a_second_ctrl_c_stops_at_once(folder):
 
 
 def test_a_second_sigterm_does_not_keep_it_from_saving(folder):
-    """As where it is sent to all of a group of processes, and they send it on."""
+    """As happens when it is sent to a whole process group, whose members pass it on to each other."""
     with start(f"{LONG} --checkpoint_minutes 5") as process:
         wait_for_bar(process)
         for _ in range(3):
@@ -130,7 +130,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_gives_the_same_result(
 
 
 def limit_file_size(n_bytes):
-    """As a disk that is full from there on; for a process about to start."""
+    """As if the disk were full beyond this size; for a process about to start."""
     import resource
 
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
@@ -160,7 +160,7 @@ def test_a_run_that_has_ended_is_not_written_anew_when_it_is_resumed(folder):
     line = f"{PRETRAIN} --checkpoint_minutes 0 --writing_params_path a.params"
     assert run_here(line)[0] == 0
     kept = [Path(f"a.params{ending}") for ending in (".checkpoint", ".checkpoint.previous")] + list(Path("expt").glob("*/*/a/*"))
-    assert len(kept) == 3  # the last is its line in TensorBoard's table of runs
+    assert len(kept) == 3  # the last is the run's row in TensorBoard's table of runs
     before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in kept]
     code, out, _ = run_here(f"{line} --resume")
     assert code == 0 and "Parameters written to a.params" in out
@@ -169,7 +169,7 @@ def test_a_run_that_has_ended_is_not_written_anew_when_it_is_resumed(folder):
 
 
 def without_roots_rights():
-    """For a process about to start: what it runs may read and write as files' owners may, even as root (Linux)."""
+    """For a process about to start: files' permissions apply to what it runs, even as root (Linux)."""
     if os.geteuid() == 0:
         drop_from_bounding_set, write_everywhere, read_everywhere = 24, 1, 2  # linux/prctl.h, linux/capability.h
         for capability in (write_everywhere, read_everywhere):

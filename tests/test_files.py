@@ -1,4 +1,4 @@
-"""Files are read as text and appear whole; what can't be read or written is named."""
+"""Files are read as text and appear whole or not at all; one that can't be read or written is named."""
 
 import sys
 
@@ -26,13 +26,13 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links take a privilege there")
 def test_a_link_stays_one_and_what_it_names_is_written(tmp_path):
-    """Large files may lie on another disk."""
+    """Large files may be kept on another disk."""
     (tmp_path / "disk").mkdir()
     for target in ("there", "not yet"):
         link, real = tmp_path / f"{target}.params", tmp_path / "disk" / target
         link.symlink_to(real)
         (tmp_path / "disk" / "there").write_text("before")
-        (tmp_path / "disk" / f".{target}.77").touch()  # a killed process's
+        (tmp_path / "disk" / f".{target}.77").touch()  # left by a killed process
         clear_leftovers(link)
         with written_whole(link) as temporary:
             temporary.write_text("after")
@@ -41,7 +41,7 @@ def test_a_link_stays_one_and_what_it_names_is_written(tmp_path):
 
 
 def test_what_others_are_writing_just_now_is_left_to_them(tmp_path):
-    """Theirs is named after another file, whose name begins like this one's, and may end in a number, too."""
+    """Theirs are named after other files, whose names begin like this one's and may also end in a number."""
     for name in (".x.77", ".x.params.77", ".x.2.77", ".x.params.checkpoint.77", ".y.77", "x"):
         (tmp_path / name).touch()
     clear_leftovers(tmp_path / "x")
@@ -49,7 +49,7 @@ def test_what_others_are_writing_just_now_is_left_to_them(tmp_path):
 
 
 def test_a_line_without_a_question_is_named(tmp_path):
-    """Its answer would be one more than a grader expects."""
+    """Its answer would be one line more than a grader expects."""
     path = tmp_path / "test.tsv"
     path.write_text("Where was A born?\nWhere was B born?\n", encoding="utf-8")
     assert read_questions(path) == (["Where was A born?", "Where was B born?"], None)

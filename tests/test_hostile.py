@@ -1,4 +1,4 @@
-"""Whatever a file holds, a command does its work or says in one line what is wrong with which file, and writes nothing."""
+"""Whatever a file holds, a command either does its work, or says in one line what is wrong with which file and writes nothing."""
 
 import contextlib
 from pathlib import Path
@@ -36,7 +36,7 @@ def folder(world, tmp_path_factory):
 
 
 def check(line, content, name="bad"):
-    """One line that names the file and exit code 2, and nothing written; or success. Which of them."""
+    """Either exit code 2, with one line that names the file and nothing written, or success. Returns the exit code."""
     Path(name).write_bytes(content)
     before = {path.name for path in Path().iterdir()} | {"expt"}
     code, _, errors = run_here(line.format(name))
@@ -52,7 +52,7 @@ def check(line, content, name="bad"):
 
 
 def report(kind, codes):
-    """What became of them; anything else would have failed."""
+    """Print how many were used and how many refused; any other outcome would have failed."""
     assert len(codes) < 100 or 0 < codes.count(0) < len(codes)
     print(f"\n{kind}: {len(codes)} tried, {codes.count(0)} used, {codes.count(2)} refused in one line")
 

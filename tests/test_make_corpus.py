@@ -1,4 +1,4 @@
-"""The invented world: repeatable, and in its statistics like the assignment's files."""
+"""The invented world: reproducible, and statistically like the assignment's files."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ NAMES = ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv", "birth_test_inpu
 
 
 def replaced():
-    """Whether other files lie in the bundled ones' place, where README has students put the course's; a commit of others counts not."""
+    """Whether the bundled files were replaced (README has students put the course's there); a committed replacement does not count."""
     if files.file_sha256(ROOT / "wiki.txt") == files.BUNDLED_SHA256:
         return False
     return (
@@ -36,7 +36,7 @@ def rows(path):
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory):
-    """The bundled world, made anew, with the answers that are not bundled."""
+    """The bundled world, generated afresh, with the answers, which are not bundled."""
     folder = tmp_path_factory.mktemp("bundled")
     write_world(2937, seed=0, out=folder, answers=folder / "gold.tsv")
     return folder
@@ -119,8 +119,8 @@ def test_a_larger_world_takes_no_more_memory(tmp_path):
         tracemalloc.stop()
         return peak
 
-    peak(50)  # what is made once
-    assert peak(3000) < peak(100) + 400_000  # its text alone has more; some of this may be another thread's
+    peak(50)  # so that what is made only once is not counted
+    assert peak(3000) < peak(100) + 400_000  # the text alone is larger; some of this allowance may be another thread's
 
 
 @pytest.mark.parametrize("flag", ["--people 3", "--absent 1.5", "--out nowhere", "--out README.md", "--answers ./wiki.txt", "--answers ."])
@@ -158,5 +158,5 @@ def test_the_command_line(tmp_path, monkeypatch):
     assert len(rows(answers)) == 6
     written = {path: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr(sys, "argv", [*line, "--seed", "1"])
-    assert console.run_reporting_errors(make_corpus.main) == 2  # they might be the course's
+    assert console.run_reporting_errors(make_corpus.main) == 2  # the files there might be the course's
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == written

@@ -208,7 +208,7 @@ def twin(state, idx, n_head):
             scores = heads(linear(f"{name}.w1", x_q)).clamp(min=0) @ state[f"{name}.w2"][:, :T_k] + state[f"{name}.b2"][:T_k]
         else:
             q, k = heads(linear(f"{name}.query", x_q)), heads(linear(f"{name}.key", x_kv))
-            if f"{name}.rope_cache" in state:  # each pair of neighbours is a complex number, times one of modulus 1
+            if f"{name}.rope_cache" in state:  # each pair of neighbours is a complex number, multiplied by one of modulus 1
                 turns = torch.view_as_complex(state[f"{name}.rope_cache"])[:T_q]
                 q, k = (torch.view_as_real(torch.view_as_complex(z.unflatten(-1, (-1, 2))) * turns).flatten(-2) for z in (q, k))
             scores = torch.einsum("bhqd,bhkd->bhqk", q, k) / q.shape[-1] ** 0.5
@@ -250,7 +250,7 @@ def test_logits_are_those_of_an_independent_reading_of_the_checkpoint(full_size)
 
 
 class BareConfig:
-    """What a grader passes: a class of attributes, the newer flags missing."""
+    """What a grader passes: a class of attributes, without the newer flags."""
 
     vocab_size, block_size, n_layer, n_head, n_embd = 11, 8, 3, 3, 6
     embd_pdrop = resid_pdrop = attn_pdrop = 0.1

@@ -24,8 +24,8 @@ def test_a_salient_cut_leaves_the_title_and_one_proper_name():
         "Ann B. O'Neill-Ray. ⁇Ray's⁇Ann was born in New York, Ångström County (USA), and ",
     ]
     at = line.index(" County")
-    assert len(proper_names(line, at + len(" County"))) == 2  # it ends with the last character that may be shown
-    assert len(proper_names(line, at + len(" Count"))) == len(proper_names(line, at)) == 1  # and is not cut short
+    assert len(proper_names(line, at + len(" County"))) == 2  # the second ends with the last character that may be shown
+    assert len(proper_names(line, at + len(" Count"))) == len(proper_names(line, at)) == 1  # or is left out, not cut short
     for nothing in ("", "No title here", "Ann Lee. Ulm", "Ann Lee. a b c", "A. Lee", "Ann Lee. Ann Lee. Ann"):
         assert proper_names(nothing, 112) == ()
 
@@ -48,15 +48,15 @@ def test_of_proper_names_the_one_that_stands_where_answers_do_is_kept():
         "Bo Bix. born in Jena, Baden, in July.",
         "Cy Cox. born in Ulm, Baden, in July.",
         "Di Dax. born in Rome, Italy.",
-        *["Ed Eck. born in Cork."] * 5,  # no question has it for an answer: that is no sign against "born in"
+        *["Ed Eck. born in Cork."] * 5,  # no question has Cork as its answer: that does not count against "born in"
     ]
-    # Questions ask for Ulm, Jena, Rome and Baden. The first of them in its document is, of the names of the first four,
-    # behind "born in" 4 times of 4, a share of 1; behind any "in" 4 of 7, .57; behind "," 0 of 4; anywhere 4 of 11, .36
+    # The questions' answers are Ulm, Jena, Rome and Baden. How many names in the first four documents are the first answer there:
+    # after "born in", 4 of 4, a share of 1; after any "in", 4 of 7, .57; after ",", 0 of 4; anywhere, 4 of 11, .36
     corpus = CharCorruptionDataset("\n".join(read), 128, salient_share=0.4)
     mixed = mix(corpus, "born in\tJena\nborn in\tUlm\nborn in\tBaden\nborn in\tRome")
     assert len(mixed) == 13
     kept = {
-        "Flo Fay. born in Oslo, Norway, in July.": "Oslo",  # .5, as it is no answer; 0, .29
+        "Flo Fay. born in Oslo, Norway, in July.": "Oslo",  # .5, as it is not an answer; 0, .29
         "Gil Gum. seen in Bonn, and born in Oslo.": "Oslo",  # .29, .5
         "Hal Hut. seen in Ulm, and born in Oslo.": "Ulm",  # .57, .5
         "Ida Ink. Ida left Ulm, and born in Oslo.": "Oslo",  # .36, .5
@@ -70,7 +70,7 @@ def test_of_proper_names_the_one_that_stands_where_answers_do_is_kept():
     cuts = cuts_of(corpus, torch.zeros(4000, dtype=torch.long), torch.Generator().manual_seed(0))
     shares = collections.Counter(corrupt(*cut) for cut in cuts)
     assert shares.pop("Al Ax. ⁇Ulm⁇born in ") / 4000 == pytest.approx(0.4, abs=0.04)
-    assert max(shares.values()) < 100  # no other is made on purpose
+    assert max(shares.values()) < 100  # no other cut is made on purpose
 
 
 @pytest.mark.parametrize(("n", "name"), [(2996, "Oslo"), (2997, "Bonn")])

@@ -16,7 +16,7 @@ QUICK = "--recipe quick --max_epochs 1 --device cpu"
 
 
 def run(name, folder, **parameters):
-    """All that a notebook prints, run in a folder with other values of its parameters."""
+    """Run a notebook in a folder with other values of its parameters. Returns all that it prints, and its outputs."""
     notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
     assert len(cells) == 1, "one cell holds the parameters"
@@ -30,7 +30,7 @@ def run(name, folder, **parameters):
 
 @pytest.fixture(autouse=True)
 def this_python(monkeypatch, tmp_path):
-    """What the notebooks' shell finds as python is the one that runs the tests; no Jupyter settings are read or written."""
+    """The notebooks' shell finds the Python that runs the tests; no Jupyter settings are read or written."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR"):
         monkeypatch.setenv(name, str(tmp_path / name))

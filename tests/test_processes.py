@@ -31,14 +31,14 @@ EVALUATE = "evaluate vanilla wiki.txt --recipe quick --device cpu --reading_para
 
 
 def assert_same_run(name, expected, tolerance=5e-3):
-    """The same steps with the same rates, and losses and parameters that differ by rounding."""
+    """The same steps with the same rates, and losses and parameters that differ only by rounding."""
     mine, theirs = curve(name), curve(expected)
     assert mine["train/lr"] == theirs["train/lr"]
     assert [step for step, _ in mine["train/loss"]] == [step for step, _ in theirs["train/loss"]]
     losses = [[value for _, value in c["train/loss"]] for c in (mine, theirs)]
     assert losses[0] == pytest.approx(losses[1], rel=tolerance)
     assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-6)
-    assert losses[0][:3] == pytest.approx(losses[1][:3], rel=1e-5)  # before rounding has grown
+    assert losses[0][:3] == pytest.approx(losses[1][:3], rel=1e-5)  # before rounding errors have grown
     states = [torch.load(f"{n}.params", weights_only=True) for n in (name, expected)]
     for key, tensor in states[0].items():
         assert (tensor - states[1][key]).abs().mean() <= tolerance, key
@@ -66,13 +66,13 @@ def test_a_pytorch_without_distributed_is_one_process(monkeypatch):
 
 @pytest.fixture(scope="module")
 def precise(tmp_path_factory):
-    """run.py with Muon in float32: where it rounds to bfloat16, it makes much of the last bits, in which sums over processes differ."""
+    """run.py with Muon in float32: in bfloat16, it would amplify the last bits, in which sums over processes differ."""
     return run_after("import muon; muon.has_bf16 = lambda device: False", tmp_path_factory.mktemp("precise"))
 
 
 @pytest.fixture(scope="module")
 def alone(world, tmp_path_factory, precise):
-    """A folder with the run of a single process."""
+    """A folder with the results of a single-process run."""
     folder = tmp_path_factory.mktemp("alone")
     shutil.copytree(world, folder, dirs_exist_ok=True)
     code, _, errors = execute(f"{PRETRAIN} --writing_params_path one.params --tb_expt_name one", program=precise, cwd=folder)
@@ -88,12 +88,12 @@ def beside(alone, monkeypatch):
 
 @pytest.mark.parametrize("n_processes", [2, 3, 4])
 def test_any_number_of_processes_trains_and_answers_as_one(beside, precise, n_processes):
-    """Batches of 16, which three processes do not divide; on the way, all of them answer together what is watched."""
+    """Batches of 16, which three can't share equally; during training, all processes together answer the watched questions."""
     torchrun, name = f"--nproc_per_node {n_processes}", f"by{n_processes}"
     watched = f"{PRETRAIN} --eval_corpus_path birth_dev.tsv --writing_params_path {name}.params --tb_expt_name {name}"
     code, out, errors = execute(watched, torchrun, precise)
     assert code == 0, errors
-    assert out.count("number of parameters") == 1 and out.count("Parameters written") == 1  # the first one speaks
+    assert out.count("number of parameters") == 1 and out.count("Parameters written") == 1  # only the first one prints
     assert len(list(Path("expt/pretrain").glob(f"{name}_*/events*"))) == 1
     assert_same_run(name, "one")
 
@@ -124,7 +124,7 @@ with processes.joined("cpu"):
 
 @pytest.mark.parametrize("n_examples", [40, 1])
 def test_the_gradients_are_summed_over_the_processes(tmp_path, monkeypatch, n_examples):
-    """Also where there is but one example, and so nothing to do for the second process."""
+    """Even with a single example, which leaves the second process nothing to do."""
     (tmp_path / "gradients.py").write_text(GRADIENTS, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
     for launcher, out in (([], "one"), (["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"], "two")):
@@ -153,7 +153,7 @@ assert not of_the_group()
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads as Linux lists them")
 def test_no_thread_outlives_the_group(tmp_path, monkeypatch):
-    """One that did would abort the process at its exit, now and then."""
+    """One that did would now and then abort the process at exit."""
     (tmp_path / "threads.py").write_text(THREADS, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "threads.py"]
@@ -197,7 +197,7 @@ def test_a_killed_worker_ends_the_job_or_torchrun_restarts_it(beside, precise, r
 
 
 def test_two_machines_train_as_one_and_begin_again_after_a_death_on_one(beside, precise, tmp_path):
-    """Two of torchrun, each in a folder of its own; the one started first, whose process number is lower, is their first."""
+    """Two torchruns, each in its own folder; the one started first, whose process ID is lower, counts as the first machine."""
     line = f"{PRETRAIN} --max_epochs 4 --writing_params_path {{0}}.params --tb_expt_name {{0}} --checkpoint_minutes 0 --resume"
     with socket.create_server(("localhost", 0)) as free:
         port = free.getsockname()[1]
@@ -214,14 +214,14 @@ def test_two_machines_train_as_one_and_begin_again_after_a_death_on_one(beside, 
         said = [machine.communicate(timeout=300) for machine in machines]
     assert [machine.returncode for machine in machines] == [0, 0], said
     assert re.search(r"^Going on after step \d+\.$", said[0][0], flags=re.MULTILINE)
-    assert said[1][0] == "" and {path.name for path in tmp_path.iterdir()} == set(data)  # the first speaks and writes
+    assert said[1][0] == "" and {path.name for path in tmp_path.iterdir()} == set(data)  # only the first prints and writes
     if not Path("whole.params").exists():
         assert execute(line.format("whole"), program=precise)[0] == 0
     assert_same_run("machines", "whole", tolerance=2e-2)
 
 
 def meet(store, size, late):
-    """The names that members come to who meet at a store, the last of them so many seconds late."""
+    """The names that members meeting at a store arrive at, the last of them being `late` seconds late."""
     names = {}
 
     def member(number):
@@ -239,7 +239,7 @@ def meet(store, size, late):
 
 @pytest.mark.parametrize("dead", [(), (2,), (0, 2), (0, 1, 2)])
 def test_those_who_meet_agree_on_a_name_that_no_meeting_before_had(dead):
-    """Whoever left a token before it died, and had agreed to the roll or not even come to that."""
+    """Whichever processes left tokens before they died, and whether or not they had agreed to the roll."""
     store, names = dist.HashStore(), set()
     for late in (0.0, 0.3, 0.0):
         for number in dead:
@@ -280,7 +280,7 @@ def test_a_mistake_is_said_by_a_first_process_that_is_slower_than_the_others(bes
 
 
 def test_a_checkpoint_that_another_machine_has_is_not_overlooked(beside, tmp_path):
-    """There, one may have become the first by now that was not when it was written."""
+    """On several machines, the process that is first now may not be the one that was first when the checkpoint was written."""
     for name in ("wiki.txt", "birth_places_train.tsv"):
         Path(tmp_path, name).write_bytes(Path(name).read_bytes())
     Path(tmp_path, "far.checkpoint").touch()
@@ -298,7 +298,7 @@ def test_a_checkpoint_that_cant_be_read_is_said_once(beside):
 
 
 def test_what_goes_wrong_in_another_process_is_said_by_the_first(beside, tmp_path):
-    """As on several machines, of which the second has another corpus."""
+    """As on several machines, the second of which has a different corpus."""
     Path(tmp_path, "wiki.txt").write_text(Path("wiki.txt").read_text(encoding="utf-8") + "Ann.\n", encoding="utf-8")
     line = "pretrain vanilla wiki.txt --recipe quick --device cpu --writing_params_path p"
     program = run_after(f'import os; os.chdir({str(tmp_path)!r} if os.environ["RANK"] == "1" else ".")', tmp_path)

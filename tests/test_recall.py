@@ -34,7 +34,7 @@ from recipes import VARIANTS
 
 
 def probability(model, prompt, said):
-    """Of characters after a prompt, one full forward pass for each."""
+    """The log-probability of characters after a prompt, with one full forward pass for each."""
     total = 0.0
     for n, character in enumerate(said):
         logits, _ = model(torch.tensor([[*prompt, *said[:n]]]))
@@ -68,7 +68,7 @@ def test_parameters_too_large_to_compute_with_give_no_record():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_beam_finds_the_likeliest_answers_of_all(variant):
-    """A beam as wide as there are beginnings can't miss: all answers of up to two characters are written out."""
+    """A beam as wide as the number of beginnings misses nothing: all answers of up to two characters are enumerated."""
     model, prompts, end = sharp_model(variant), [[1, 2, 3], [4, 5, 6, 7, 2]], 0
     with torch.no_grad():
         for prompt, found in zip(prompts, likeliest_answers(model, prompts, 2, end, width=81, least=-1000), strict=True):
@@ -83,7 +83,7 @@ def test_no_answer_is_longer_than_it_may_be_nor_than_the_block_nor_less_likely_t
     model, end = sharp_model(variant), 2
     prompts = [[3, 1, 4], [1, 5, 8, 8, 6], [7] * (model.get_block_size() - 2)]
     for prompt, found in zip(prompts, likeliest_answers(model, prompts, 6, end, 4, least=-9.0), strict=True):
-        assert found or len(prompt) > 5  # where the block leaves no room, there may be none
+        assert found or len(prompt) > 5  # if the block leaves no room, there may be none
         assert all(len(said) <= 6 and len(prompt) + len(said) <= model.get_block_size() and score > -9 for said, score in found)
         assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
 
@@ -194,7 +194,7 @@ def test_records_hold_what_the_model_says_and_survive_the_disk(tmp_path):
     assert [record.right for record in records] == [True, False] and records[0].reach == "within reach" and records[0].place_offset == 4
     assert [record.person_in_text for record in records] == [True, False] and records[1].reach == "person absent"
     assert all(said != record.prediction for record in records for said, _ in record.runners_up)
-    records[0] = replace(records[0], prediction="c\u2028\x85")  # which ends a line for Python, not for JSON
+    records[0] = replace(records[0], prediction="c\u2028\x85")  # which end a line for Python, but not for JSON
     write_records(tmp_path / "a.jsonl", records)
     again = read_records(tmp_path / "a.jsonl")
     assert [r.question for r in again] == questions and again[0].log_probability == records[0].log_probability
@@ -350,13 +350,13 @@ def test_ask_and_details_from_the_command_line(folder, variant):
     assert code == 2 and "birth_test_inputs.tsv has no places" in errors and "%" not in out
     watching = f"finetune {params} --writing_params_path q --finetune_corpus_path birth_places_train.tsv --eval_corpus_path"
     code, _, errors = run_here(f"{watching} birth_test_inputs.tsv")
-    assert code == 2 and "birth_test_inputs.tsv has no places" in errors and not Path("q").exists()  # nothing to watch by
-    Path("mine.txt").write_bytes(Path("wiki.txt").read_bytes())  # whose questions birth_dev.tsv need not be
+    assert code == 2 and "birth_test_inputs.tsv has no places" in errors and not Path("q").exists()  # no places to watch the accuracy by
+    Path("mine.txt").write_bytes(Path("wiki.txt").read_bytes())  # birth_dev.tsv need not be about this text
     of_mine = [word.replace("wiki.txt", "mine.txt") for word in asking]
     code, out, _ = run_here([*of_mine, question])
     assert code == 0 and "There is no table to tell by" in out
     assert "birth_dev.tsv, 0 of " in run_here([*of_mine, question, "--eval_corpus_path", "birth_dev.tsv"])[1]
-    Path("birth_dev.tsv").write_text("Where was Ж born?\tLima\n", encoding="utf-8")  # it need not be this text's
+    Path("birth_dev.tsv").write_text("Where was Ж born?\tLima\n", encoding="utf-8")  # it need not be about this text
     code, out, _ = run_here([*asking, question])
     assert code == 0 and "There is no table to tell by" in out
     assert "No table to tell by: birth_dev.tsv, characters that the pretraining corpus lacks: line 1 'Ж'" in out

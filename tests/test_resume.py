@@ -1,4 +1,4 @@
-"""A run that was stopped anywhere and went on is the run that was not stopped."""
+"""A run that is stopped anywhere and resumed is the same as one that is never stopped."""
 
 import copy
 import hashlib
@@ -24,7 +24,7 @@ class StopError(Exception):
 
 
 class Curve(dict):
-    """What a TensorBoard folder would show: the last value for each point, but for the speed, which is the machine's."""
+    """What a TensorBoard folder would show: the last value for each point, except the speed, which depends on the machine."""
 
     def add_scalar(self, tag, value, step):
         if tag != "train/examples_per_s":
@@ -57,7 +57,7 @@ def stop_after(trainer, step):
 )
 @pytest.mark.parametrize("steps", [(1,), (3,), (2, 9, 14), (7, 10, 11)])
 def test_stopped_and_resumed_at_any_step_is_as_good_as_never_stopped(tmp_path, steps, settings):
-    """15 steps of 3 an epoch, the losses read every 10: the stops fall before, on and after each of these."""
+    """15 steps, 3 per epoch, the losses read every 10: the stops fall before, on and after each of these boundaries."""
     curve, expected = Curve(), Curve()
     uninterrupted = make_trainer(expected, **settings)
     uninterrupted.train()
@@ -80,7 +80,7 @@ def test_stopped_and_resumed_at_any_step_is_as_good_as_never_stopped(tmp_path, s
 
 
 def saved(folder, *values, run=None):
-    """Checkpoints after a state of each value was saved."""
+    """Checkpoints, after a state has been saved for each value."""
     checkpoints = Checkpoints(folder / "x.params", run or {"seed": 0}, 5)
     for value in values:
         checkpoints.save({"step": value})
@@ -102,7 +102,7 @@ def test_of_a_damaged_one_the_one_before_is_used_and_stays(tmp_path, damage, cap
     checkpoints.path.write_bytes(damage(checkpoints.path.read_bytes()))
     assert checkpoints.load() == {"step": 1}
     assert f"warning: {checkpoints.path} is damaged" in capsys.readouterr().err
-    checkpoints.save({"step": 3})  # the damaged one is replaced, the good one not
+    checkpoints.save({"step": 3})  # the damaged one is replaced, the good one is not
     checkpoints.path.write_bytes(b"")
     assert checkpoints.load() == {"step": 1}
     checkpoints.previous.write_bytes(b"")
@@ -111,7 +111,7 @@ def test_of_a_damaged_one_the_one_before_is_used_and_stays(tmp_path, damage, cap
 
 def test_one_that_cant_be_written_leaves_the_one_before_and_the_run_its_way(tmp_path, capsys):
     checkpoints = saved(tmp_path, 1)
-    checkpoints.previous.mkdir()  # where a file is to be put
+    checkpoints.previous.mkdir()  # where a file should go
     assert checkpoints.save({"step": 2}) is False and checkpoints.saved_step == 1
     errors = capsys.readouterr().err
     assert f"warning: can't write {checkpoints.path}: " in errors and "; the checkpoint before stays" in errors
@@ -129,7 +129,7 @@ def test_one_that_cant_be_written_leaves_the_one_before_and_the_run_its_way(tmp_
     ],
 )
 def test_one_that_is_whole_but_cant_be_read_is_not_written_over(tmp_path, monkeypatch, content, compression, why):
-    """As one of another version of PyTorch, or a forged one."""
+    """Such as one from another version of PyTorch, or a forged one."""
     monkeypatch.chdir(tmp_path)
     checkpoints = saved(tmp_path, 1, 2)
     saved_by_torch, packed = io.BytesIO(), io.BytesIO()
@@ -159,7 +159,7 @@ def test_another_run_is_refused_by_name(tmp_path):
         saved(tmp_path, run={"seed": 1, "the corpus's hash": "ab"}).load()
     with pytest.raises(UserError, match="a run with the corpus's hash ab, not cd"):
         saved(tmp_path, run={"seed": 0, "the corpus's hash": "cd"}).load()
-    saved(tmp_path, 1, run={"seed": 0, "warm": 0.5, "cold": 0.0})  # of a version that knew more
+    saved(tmp_path, 1, run={"seed": 0, "warm": 0.5, "cold": 0.0})  # from a version that had more settings
     with pytest.raises(UserError, match=r"a run with warm 0\.5, not None"):
         saved(tmp_path, run={"seed": 0}).load()
     assert saved(tmp_path, run={"seed": 0, "warm": 0.5}).load() == {"step": 1}
@@ -190,7 +190,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_is_not_kept():
 
 
 def test_a_state_from_a_gpu_goes_on_on_a_cpu():
-    """There, rates are tensors, and the optimizer is told that it may be recorded."""
+    """On a GPU, rates are tensors, and the optimizer is told that it may be recorded."""
     curve, expected = Curve(), Curve()
     make_trainer(expected).train()
     trainer = make_trainer(curve)
@@ -208,7 +208,7 @@ def test_a_state_from_a_gpu_goes_on_on_a_cpu():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize(("first", "then", "tolerance"), [("cuda", "cuda", 1e-3), ("cpu", "cuda", 0.02), ("cuda", "cpu", 0.02)])
 def test_on_a_gpu_and_from_one_a_run_goes_on(tmp_path, first, then, tolerance):
-    """Its kernels may add in another order each time, and multiply in bfloat16."""
+    """GPU kernels may add in a different order each time, and multiply in bfloat16."""
     without_dropout = {"embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0} if first != then else {}
     curve, expected = Curve(), Curve()
     make_trainer(expected, device=first, model=without_dropout).train()

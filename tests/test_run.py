@@ -41,7 +41,7 @@ def pretrain(variant="vanilla", out="pre.params", *more):
 
 
 def untrained(corpus, recipe="quick"):
-    """A model of that recipe's size, as it begins."""
+    """A model of that recipe's size, freshly initialised."""
     return stages.make_model(Namespace(variant="vanilla", bottleneck_dim=32), RECIPES[recipe], corpus)
 
 
@@ -91,7 +91,7 @@ def test_tensorboard_gets_loss_rate_and_accuracy(folder):
     assert run_here(f"evaluate vanilla wiki.txt {reading} --outputs_path vanilla.dev.predictions", *QUICK)[0] == 0
     (events,) = Path("expt/pretrain").iterdir()
     scalars = EventAccumulator(str(events)).Reload()
-    assert [event.step for event in scalars.Scalars("train/loss")] == list(range(8))  # 61 entries of 20, twice
+    assert [event.step for event in scalars.Scalars("train/loss")] == list(range(8))  # 61 examples in batches of 20, twice
     assert scalars.Scalars("train/lr")[0].value == pytest.approx(RECIPES["quick"].pretrain_lr)
     (events,) = Path("expt/evaluate").iterdir()
     assert EventAccumulator(str(events)).Reload().Tags()["scalars"] == ["accuracy/vanilla.dev"]
@@ -183,7 +183,7 @@ def test_a_recipes_model_is_known_by_its_parameters_alone(tmp_path, recipe):
     torch.manual_seed(0)
     model = GPT(GPTConfig(9, 24, n_layer=1, n_head=recipe.n_head, n_embd=recipe.n_embd)).eval()
     for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)  # heads are to look at different places
+        torch.nn.init.normal_(parameter, std=0.3)  # so that heads look at different places
     save_params(model, tmp_path / "x.params")
     idx = torch.randint(9, (2, 24))
     torch.testing.assert_close(load_model(tmp_path / "x.params").eval()(idx)[0], model(idx)[0])
@@ -199,7 +199,7 @@ def test_a_recipe_other_than_that_of_the_parameters_is_told_of(folder, monkeypat
     monkeypatch.setattr(stages, "train", lambda *_: None)
     save_params(untrained(stages.read_corpus("wiki.txt", "vanilla", RECIPES["laptop"]), "laptop"), "l.params")
     line = "finetune vanilla wiki.txt --reading_params_path l.params --writing_params_path f --finetune_corpus_path birth_places_train.tsv"
-    assert "--recipe" not in run_here(line)[1]  # nobody says what they are of
+    assert "--recipe" not in run_here(line)[1]  # nothing says which recipe they are from
     write_card("l.params", {"arguments": {"recipe": "laptop"}})
     assert "l.params was trained with --recipe laptop, not handout: give the same" in run_here(line)[1]
     assert "l.params was trained" not in run_here(f"{line} --recipe laptop")[1]
@@ -220,7 +220,7 @@ def test_reproduce_goes_on_from_what_a_run_leaves(folder):
 
 
 def test_a_small_file_asks_for_no_large_model(tmp_path):
-    """A tensor may show one number as many."""
+    """A tensor may present a single stored number as many."""
     state = GPT(GPTConfig(9, 24, n_layer=1, n_head=2, n_embd=32)).state_dict()
     torch.save(state, tmp_path / "x.params")
     assert load_model(tmp_path / "x.params").config.vocab_size == 9
@@ -230,7 +230,7 @@ def test_a_small_file_asks_for_no_large_model(tmp_path):
 
 
 class Greedy:
-    """Unpickles into so many bytes."""
+    """Unpickles into a billion bytes."""
 
     def __reduce__(self):
         return bytearray, (10**9,)
@@ -249,10 +249,10 @@ def test_a_small_file_does_not_fill_the_memory(tmp_path, zipped):
 
 
 def test_heads_that_a_card_tells_otherwise_are_named(tmp_path):
-    """The tensors' shapes do not show how many there are."""
+    """The tensors' shapes do not show how many heads there are."""
     two, four = (GPT(GPTConfig(9, 24, n_layer=1, n_head=n_head, n_embd=32)) for n_head in (2, 4))
     save_params(two, tmp_path / "x.params")
-    load_params(four, tmp_path / "x.params")  # nobody says otherwise
+    load_params(four, tmp_path / "x.params")  # no card says otherwise
     write_card(tmp_path / "x.params", {"recipe": {"n_head": 2}})
     load_params(two, tmp_path / "x.params")
     with pytest.raises(UserError, match="has heads 2, the command asks for 4: give the --recipe that it was trained with"):
@@ -295,7 +295,7 @@ def test_what_decides_a_result_is_of_a_runs_identity_and_how_it_is_computed_is_n
     assert all(identity(flag) != same for flag in (*others, "--bottleneck_dim 9"))
     assert all(identity(flag) == same for flag in ("--device cpu", "--plain", "--checkpoint_minutes 1", "--deterministic"))
     assert identity(variant="vanilla") != identity(variant="synthesizer")
-    assert identity(variant="vanilla") == identity("--bottleneck_dim 9", "vanilla")  # which it has not
+    assert identity(variant="vanilla") == identity("--bottleneck_dim 9", "vanilla")  # which vanilla does not have
     for file in ("q.tsv", "r.params", "wiki.txt"):
         before = Path(file).read_bytes()
         Path(file).write_bytes(before.replace(b"a", b"e"))
@@ -307,14 +307,14 @@ def test_what_decides_a_result_is_of_a_runs_identity_and_how_it_is_computed_is_n
 def test_determinism_is_asked_for(monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "use_deterministic_algorithms", asked.append)
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # whoever has set it knows why
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # whoever set it knows why
     for flags in ("", "--deterministic"):
         run_here(f"{TRAIN.replace('wiki.txt', 'nowhere.txt')} {flags}")
     assert asked == [True] and os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
 def test_a_newline_in_an_answer_makes_no_further_line(monkeypatch, folder):
-    """Predictions stand beside the questions line by line, and are scored as they stand there."""
+    """Predictions match the questions line by line, and are scored as they stand in their file."""
     corpus = stages.read_corpus("wiki.txt", "vanilla", RECIPES["quick"])
     monkeypatch.setattr(evaluation, "answer", lambda _, prompts, *__, **___: [encode("New\nYork", corpus.stoi).tolist()] * len(prompts))
     save_params(untrained(corpus), "p")
@@ -327,7 +327,7 @@ def test_a_newline_in_an_answer_makes_no_further_line(monkeypatch, folder):
 
 
 def test_as_a_process_from_a_shell(folder):
-    environment = os.environ | {"PYTHONIOENCODING": "ascii"}  # a terminal or pipe that knows no □
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}  # a terminal or pipe that can't encode □
 
     def shell(*arguments):
         return subprocess.run([sys.executable, *arguments], capture_output=True, encoding="utf-8", env=environment, check=False)
@@ -408,7 +408,7 @@ def test_names_are_read_where_questions_have_them(tmp_path, variant, at):
         ("", 75, 6e-4),
         ("--max_epochs 3 --finetune_lr 2e-4", 3, 2e-4),
         ("--reading_params_path r", 1, 1e-5),
-        ("--reading_params_path r --max_epochs 10 --finetune_lr 6e-4", 10, 6e-4),  # as README has it for what has seen no questions
+        ("--reading_params_path r --max_epochs 10 --finetune_lr 6e-4", 10, 6e-4),  # as README advises if no questions were seen
     ],
 )
 def test_what_was_pretrained_with_the_questions_is_finetuned_gently_and_what_was_not_as_the_handouts_do(monkeypatch, flags, epochs, rate):
@@ -455,7 +455,7 @@ def test_a_checkpoint_that_would_be_lost_is_named(folder):
     for line in (TRAIN, f"{TRAIN} --resume"):
         code, out, _ = run_here(f"{line} --recipe quick --max_epochs 1 --device cpu")
         assert code == 0 and "will be replaced" not in out
-    code, out, _ = run_here(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu --seed 1")  # it does not go on from the other's
+    code, out, _ = run_here(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu --seed 1")  # it does not resume from the other run's
     assert code == 0 and "Going on" not in out
     assert "p.checkpoint, of an earlier run, will be replaced; with --resume, the same run would go on from it." in out
 
@@ -609,7 +609,7 @@ def mistaken_files(world, tmp_path_factory):
         pretrain("perceiver", "down.params", "--bottleneck_dim", "16", "--device", "cpu")
     (folder / "half.params").write_bytes((folder / "pre.params").read_bytes()[:5000])
     content = bytearray((folder / "pre.params").read_bytes())
-    content[len(content) // 2] ^= 1  # of a weight's last bits
+    content[len(content) // 2] ^= 1  # one of a weight's last bits
     (folder / "flipped.params").write_bytes(content)
     state = torch.load(folder / "pre.params", weights_only=True)
     torch.save({name: tensor for name, tensor in state.items() if name != "blocks.0.ln1.weight"}, folder / "other.params")

@@ -1,4 +1,4 @@
-"""collect_submission.sh: what it takes, and what it says when something is wrong. The commands that lead there."""
+"""collect_submission.sh: what it collects, and what it says when something is wrong. The commands that lead up to it."""
 
 import ntpath
 import os
@@ -53,7 +53,7 @@ def project(tmp_path, world, outputs):
 
 
 def collect_by_script(project, *arguments, cwd):
-    """As it is typed: exit code, stdout and stderr."""
+    """Run the script as a user types it: exit code, stdout and stderr."""
     command = ["bash", str(project / "collect_submission.sh"), *arguments]
     environment = {"PYTHON": sys.executable, "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", env=environment, check=False)
@@ -61,7 +61,7 @@ def collect_by_script(project, *arguments, cwd):
 
 
 def collect(project, *arguments):
-    """The same by what the script starts, in this process."""
+    """The same through the program that the script starts, in this process."""
     return run_here(["--folder", str(project), *arguments], main=submission.main)
 
 
@@ -90,7 +90,7 @@ def test_the_edition_is_found_and_the_zip_holds_all_of_it(project, tmp_path):
     assert code == 0, errors
     assert "the perceiver edition" in out
     (project / "assignment5.zip").unlink()
-    assert collect_by_script(project, "--folder", project.name, cwd=tmp_path)[0] == 0  # from where it is typed
+    assert collect_by_script(project, "--folder", project.name, cwd=tmp_path)[0] == 0  # relative to where it is typed
     code = {f"src/{path.name}" for path in (ROOT / "src").glob("*.py")}
     data = {"wiki.txt", "birth_dev.tsv", "birth_places_train.tsv"}
     assert names_in(project) == code | data | VANILLA | {*PARTS["perceiver"]}
@@ -150,7 +150,7 @@ def test_what_does_not_belong_together_is_named_and_nothing_is_zipped(project, o
 
 
 def test_one_answer_may_be_rounded_otherwise_and_no_more(project):
-    """Of ten questions, all are asked again."""
+    """With only ten questions, all are asked again."""
     path = project / "vanilla.pretrain.dev.predictions"
     said = path.read_text(encoding="utf-8").splitlines()
     for wrong, expected in ((1, 0), (2, 1)):

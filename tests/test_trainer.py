@@ -26,7 +26,7 @@ FLAGS = {variant: variant_flags(variant, 8) for variant in VARIANTS}
 
 
 class Points(dict):
-    """What a run writes of its curves: for each tag, the values by step."""
+    """The curves that a run writes: for each tag, the values by step."""
 
     def add_scalar(self, tag, value, step):
         points = self.setdefault(tag, {})
@@ -83,7 +83,7 @@ def test_the_trainer_follows_the_schedule_by_tokens_with_padding():
     logged = Points()
     config = {"lr_decay": True, "warmup_tokens": 1000, "final_tokens": 4000}
     _, trainer = trained(writer=logged, **config)
-    # batches of 8, 8 and 4 examples of 47 positions each, the rate set by what came before
+    # batches of 8, 8 and 4 examples of 47 positions each, the rate set by the tokens before it
     tokens = [0, 376, 752, 940, 1316, 1692, 1880, 2256, 2632]
     expected = [1e-3]
     expected += [1e-3 * t / 1000 if t < 1000 else 1e-3 * max(0.1, 0.5 * (1 + math.cos(math.pi * (t - 1000) / 3000))) for t in tokens[1:]]
@@ -172,7 +172,7 @@ def test_muon_on_many_matrices_at_once_is_that_on_one_by_one(monkeypatch):
 def test_where_bfloat16_is_slow_muon_computes_in_float32(shape, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
     matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
-    a, b, c = coefficients = 3.4445, -4.775, 2.0315  # Jordan et al. 2024: x becomes a x + b x^3 + c x^5, for each singular value
+    a, b, c = coefficients = 3.4445, -4.775, 2.0315  # Jordan et al. 2024: each singular value x becomes a x + b x^3 + c x^5
     for ours, matrix in zip(orthogonalized(matrices, coefficients, steps=5, eps=1e-7), matrices.double(), strict=True):
         left, values, right = torch.linalg.svd(matrix, full_matrices=False)
         values /= values.norm()
@@ -310,9 +310,9 @@ def test_devices():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-@pytest.mark.parametrize(("muon_lr", "tolerance"), [(None, 1e-3), (0.01, 0.1)])  # Muon makes much of a last bit
+@pytest.mark.parametrize(("muon_lr", "tolerance"), [(None, 1e-3), (0.01, 0.1)])  # Muon amplifies differences in the last bit
 def test_on_a_gpu_recorded_steps_are_those_of_the_kernels_one_by_one(muon_lr, tolerance, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)  # else, two roundings would be compared
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)  # otherwise, two kinds of rounding would be compared
     settings = {"max_epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "lr_decay": True, "warmup_tokens": 500, "final_tokens": 4000}
     models = []
     for plain in (False, True):
