@@ -24,7 +24,7 @@ def main() -> None:
     parser = Parser(description="Build autograder.zip.")
     parser.add_argument("--data", type=Path, default=ROOT, help=f"a folder with {TEXT}, {DEV} and {TEST} (default: the project's)")
     parser.add_argument("--answers", type=Path, help=f"{TEST} with a tab and a place after each question; else the test is not graded")
-    parser.add_argument("--index", help="where pip finds other builds of PyTorch, those for CPUs alone, say, which are far smaller")
+    parser.add_argument("--index", help="an index where pip finds other builds of PyTorch, such as the far smaller CPU-only ones")
     parser.add_argument("--out", type=Path, default=Path("autograder.zip"))
     args = parser.parse_args()
 

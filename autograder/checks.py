@@ -66,9 +66,9 @@ def corruption_properties(lines: Sequence[str], examples: Any) -> list[Property]
         masks = "the masked length hardly varies"
     return [
         Property(2, "x and y are as long as the block, or one less; y is x shifted by one", form),
-        Property(4, "prefix, MASK, suffix, MASK, masked content, then nothing but padding; together a beginning of the line", arrangement),
-        Property(2, f"from 4 to {longest} characters are kept, not always as many", lengths),
-        Property(2, "a quarter of them is masked on average, not always as many", masks),
+        Property(4, "prefix, MASK, suffix, MASK, masked content, then only padding; together the beginning of the line", arrangement),
+        Property(2, f"from 4 to {longest} characters are kept, a varying number", lengths),
+        Property(2, "a quarter of them are masked on average, a varying number", masks),
     ]
 
 
@@ -146,7 +146,7 @@ def layer_difference(task: LayerTask, output: Any) -> str | None:
     """What is wrong with a layer's output; None if it is what the equation gives."""
     expected = expected_output(task)
     if not isinstance(output, list) or [len(row) for row in output] != [len(row) for row in expected]:
-        return "its output has another shape than its input"
+        return "its output does not have the shape of its input"
     differences = [abs(a - b) for row, right in zip(output, expected, strict=True) for a, b in zip(row, right, strict=True)]
     if all(difference < TOLERANCE for difference in differences):  # false for any NaN
         return None

@@ -100,7 +100,7 @@ class Grader:
             properties = judge(lambda: corruption_properties(lines, examples), [])
             score = float(sum(p.points for p in properties if p.failure is None))
             said = [f"{p.what}: {'yes' if p.failure is None else f'no ({p.failure[:300]})'}" for p in properties]
-            output = "\n".join(said) or "The examples are no pairs of lists of indices."
+            output = "\n".join(said) or "The examples are not pairs of lists of indices."
             self.report.outcomes["corruption"] = Outcome(output, score, score == RUBRIC["corruption"].points)
         else:
             self.report.fail(["corruption"], error("corruption"))
@@ -110,8 +110,8 @@ class Grader:
             elif value(name) is None:
                 self.report.outcomes[name] = Outcome(f"attention.py has no {layer_task.layer}, which other editions ask for.")
             else:
-                wrong = judge(lambda task=layer_task, name=name: layer_difference(task, value(name)), "its output is no matrix")
-                self.report.outcomes[name] = Outcome(f"No: {wrong}." if wrong else "As the equation has it.", passed=not wrong)
+                wrong = judge(lambda task=layer_task, name=name: layer_difference(task, value(name)), "its output is not a matrix")
+                self.report.outcomes[name] = Outcome(f"No: {wrong}." if wrong else "Agrees with the equation.", passed=not wrong)
 
     def code(self) -> dict[str, Path]:
         """The submission's code, for the sandbox."""
@@ -140,7 +140,7 @@ class Grader:
         """Points if this part is complete, believed, not entirely wrong, and not the pretrained model."""
         if self.same_model:
             names = f"{PARTS['nopretrain'][0]} and {PARTS['vanilla'][0]}"
-            self.report.fail(["nopretrain"], f"{names} are the same: this part asks for one not pretrained.")
+            self.report.fail(["nopretrain"], f"{names} are identical: this part asks for a model without pretraining.")
             return
         right, problem = self.believed("nopretrain")
         if problem:
@@ -154,7 +154,7 @@ class Grader:
         keys = "variant dev", "variant test"
         present = [variant for variant in EDITION_VARIANTS if self.taken & set(PARTS[variant])]
         if not present:
-            self.report.fail(keys, f"There is no {PARTS[EDITION_VARIANTS[0]][0]} and no {PARTS[EDITION_VARIANTS[1]][0]}.")
+            self.report.fail(keys, f"There is neither {PARTS[EDITION_VARIANTS[0]][0]} nor {PARTS[EDITION_VARIANTS[1]][0]}.")
         found = []
         for variant in present:
             with self.report.filling(*keys):
@@ -177,7 +177,7 @@ class Grader:
         self.report.leaderboard[f"{part}, dev %"] = self.percent("dev", right["dev"])
         for key, split, least in zip((dev_key, test_key), ("dev", "test"), ASKED_FOR[part], strict=True):
             if split not in right:
-                self.report.outcomes[key] = Outcome(f"{part}: believed, and not graded here: this grader has no places for the test.")
+                self.report.outcomes[key] = Outcome(f"{part}: confirmed, but not graded here: this grader has no places for the test.")
                 continue
             passed = None if least is None else right[split] >= least * len(self.questions[split])
             self.report.settle(key, f"{part}: {self.say(split, right[split])}", passed)
@@ -192,7 +192,7 @@ class Grader:
         for split, name in zip(("dev", "test"), names, strict=True):
             predictions[split] = split_rows((self.folder / name).read_text(encoding="utf-8", errors="replace"))
             if len(predictions[split]) != len(self.questions[split]):
-                return {}, f"{name} has {len(predictions[split])} lines, there are {len(self.questions[split])} questions."
+                return {}, f"{name} has {len(predictions[split])} lines, but there are {len(self.questions[split])} questions."
         hits = {split: are_right(predictions[split], places) for split, places in self.places.items() if places}
         # of dev, half are drawn from the right answers, where a forger's would be; of test, all are drawn at random: the
         # choice of questions must not tell the code which answers are right
@@ -203,13 +203,13 @@ class Grader:
                 return {}, problem
             differing = [(index, answer) for index, answer in zip(indices, again, strict=True) if answer != predictions[split][index]]
             for index, answer in differing:
-                what = f"handed in {predictions[split][index]!r}, answered again {answer[:100]!r}"
+                what = f"handed in {predictions[split][index]!r}, now answered {answer[:100]!r}"
                 self.report.for_instructor.append(f"{part}, {split}: {self.questions[split][index]!r}: {what}")
                 if split in hits:
                     hits[split][index] = False  # not this model's answer
             if len(differing) > ROUNDING:
                 many = f"{len(differing)} of {len(indices)} {split} questions"
-                return {}, f"Asked again, {params} answers {many} otherwise than the file of predictions: make the files anew."
+                return {}, f"Asked again, {params} answers {many} differently from the file of predictions: make the files again."
         return {split: sum(hit) for split, hit in hits.items()}, None
 
     def answers_of(self, part: str, params: str, split: str, indices: list[int]) -> tuple[list[str], str | None]:
@@ -262,7 +262,7 @@ def result_of(ended: Ended) -> tuple[dict[str, dict[str, Any]], str | None]:
         results = json.loads(ended.files.get("result.json", b"{}")[:LARGEST_RESULT])
         return {name: result for name, result in results.items() if isinstance(result, dict)}, ended.problem
     except (ValueError, RecursionError, AttributeError):
-        return {}, "what it wrote is no result of the grader's"
+        return {}, "what it wrote is not a valid result"
 
 
 def read_answers(path: Path | None, questions: list[str]) -> list[str] | None:
@@ -278,7 +278,7 @@ def read_answers(path: Path | None, questions: list[str]) -> list[str] | None:
 def unfinished() -> Report:
     """The result to show until there is a real one."""
     report = Report(grades_test=False)
-    report.fail(RUBRIC, "The grader did not come to its end: tell the instructor.")
+    report.fail(RUBRIC, "The grader did not finish: tell the instructor.")
     return report
 
 
@@ -286,8 +286,8 @@ def main() -> None:
     parser = Parser(description="Grade a submission.")
     parser.add_argument("submission", type=Path, help="the zip, or the folder that it was unpacked to")
     parser.add_argument("--data", type=Path, default=ROOT, help=f"a folder with {TEXT}, {DEV} and {TEST} (default: the project's)")
-    parser.add_argument("--answers", type=Path, help=f"{TEST} with places; else the test is not graded")
-    parser.add_argument("--recipe", help="the --recipe that the parameters were trained with, where their model has another size")
+    parser.add_argument("--answers", type=Path, help=f"{TEST} with places; without it, the test is not graded")
+    parser.add_argument("--recipe", help="the --recipe that the parameters were trained with, if their model is of another size")
     parser.add_argument("--results", type=Path, help="where Gradescope looks for the results")
     args = parser.parse_args()
     began = time.monotonic()

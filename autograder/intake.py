@@ -17,7 +17,7 @@ LARGEST = {".params": 64 * 10**6, ".predictions": 10**6}  # bytes of a file, by 
 LARGEST_CODE = 5 * 10**6  # bytes of src/ in total
 MOST_FILES = 5000  # in a submission, graded or not
 DEEPEST, LONGEST = 20, 200  # parts and characters of a graded file's name
-NO_FILE = "is a link, or something else that is no file"
+NO_FILE = "is a link, or something else that is not a file"
 
 
 class Refused(Exception):  # noqa: N818 - not an error of the grader
@@ -42,7 +42,7 @@ def take_in(submission: Path, folder: Path) -> set[str]:
             raise Refused(f"more than {MOST_FILES} files")
         for file in files:
             if file.name.startswith("/") or ".." in file.name.split("/"):
-                raise Refused(f"{shown(file.name)} lies outside of the submission")
+                raise Refused(f"{shown(file.name)} lies outside the submission")
         root = find_root([file.name for file in files])
         chosen = [file._replace(name=file.name.removeprefix(root)) for file in files if file.name.startswith(root)]
         chosen = [file for file in chosen if file.name in WANTED or f"{file.name}/".startswith("src/")]
@@ -97,7 +97,7 @@ def check(files: list[Found]) -> None:
         if file.flaw is not None:
             raise Refused(f"{shown(file.name)} {file.flaw}")
         if not is_plain(file.name):
-            raise Refused(f"{shown(file.name)} is no plain name")
+            raise Refused(f"{shown(file.name)} is not a plain name")
         if file.name.casefold() in seen:
             raise Refused(f"{shown(seen[file.name.casefold()])} and {shown(file.name)} are one file on some systems")
         seen[file.name.casefold()] = file.name
@@ -107,7 +107,7 @@ def check(files: list[Found]) -> None:
         raise Refused(f"src has more than {LARGEST_CODE // 10**6} MB")
     for name in seen.values():
         if any(parent.as_posix().casefold() in seen for parent in PurePosixPath(name).parents):
-            raise Refused(f"{shown(name)} lies in what is a file itself")
+            raise Refused(f"{shown(name)} lies in a folder that is also a file")
 
 
 def find_root(names: list[str]) -> str:

@@ -35,7 +35,7 @@ def time_start(path: Path) -> tuple[float, float]:
 
 
 def start_here(path: str) -> None:
-    """Run in the process that `time_start` starts."""
+    """What the process that `time_start` starts does: get ready, take a step, and print when it was ready and its memory."""
     import torch
 
     def resident() -> float:

@@ -100,7 +100,7 @@ def train_watched(
     if state := checkpoints.load():
         trainer.restore(state)
         curve = state["curve"]
-        print(f"Going on after step {trainer.step}.")
+        print(f"Resuming after step {trainer.step}.")
 
     def look(epoch: int) -> None:
         if epoch % max(1, config.max_epochs // 10) == 0 or epoch == config.max_epochs:
@@ -206,7 +206,7 @@ def parse_change(text: str, recipe: Recipe) -> Recipe:
             raise ValueError
         changes = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (ValueError, SyntaxError, AttributeError):
-        raise UserError(f"--change {text}: FIELD=VALUE[,...] is wanted, of plain values") from None
+        raise UserError(f"--change {text}: give FIELD=VALUE[,...], with plain values") from None
     for name, value in changes.items():
         if name not in names:
             raise UserError(f"a recipe has no {name!r}: it has {', '.join(sorted(names))}")
@@ -224,7 +224,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
         try:
             results.append(json.loads(line))
         except ValueError:
-            raise UserError(f"{path}, line {at}: no result: delete the line") from None
+            raise UserError(f"{path}, line {at}: not a result: delete the line") from None
     return results
 
 
@@ -287,13 +287,13 @@ def main() -> None:
     print(f"{args.variant}, {found[0]['asked']} questions ({'dev' if args.dev else 'held out from train'}), seeds {seeds}")
     finish(args, rows, device)
     if elsewhere:
-        print(f"Some of it was run before, on {'; '.join(sorted(elsewhere))}.")
+        print(f"Some of these runs were made earlier, on {'; '.join(sorted(elsewhere))}.")
     if args.plot:
         draw(curves, pyplot, args.plot)
 
 
 def draw(curves: Mapping[str, Sequence[Curve]], pyplot: ModuleType, path: Path) -> None:
-    """How well the held-out questions are answered during pretraining: means over seeds, by epoch."""
+    """How well the questions asked are answered during pretraining: means over seeds, by epoch."""
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
     for name, of_seeds in curves.items():
         epochs, right, nats = (

@@ -25,7 +25,7 @@ def parser_of(description: str, in_rounds: bool = True) -> Parser:
     parser = Parser(description=description)
     if in_rounds:
         parser.add_argument("--rounds", type=number(int, 1), default=3, help="how often all are measured, in turns (default 3)")
-    parser.add_argument("--json", type=output_file, metavar="FILE", help="write the figures here too")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="also write the results here, as JSON")
     return parser
 
 

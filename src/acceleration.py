@@ -43,7 +43,7 @@ class Gradients:
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.device = self.parameters[0].device
         on_cpu = CPU_BF16_SHAPES if bf16 else CPU_SHAPES
-        self.shapes = on_cpu if self.device.type == "cpu" else GPU_SHAPES  # that it prefers for the parts of a batch
+        self.shapes = on_cpu if self.device.type == "cpu" else GPU_SHAPES  # those that the device prefers for the parts of a batch
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
         """Give the parameters the gradient of the batch's mean loss. Returns that loss, still on the device."""
@@ -130,7 +130,7 @@ class ThreadedGradients(Gradients):
             self.copy.train(self.model.training)
             with torch.no_grad():
                 torch._foreach_copy_(list(self.copy.parameters()), list(self.model.parameters()))
-        # the largest first, so that the threads don't all wait for one of them at the end; each has a seed for its dropout
+        # the largest parts first, so that the threads don't all wait for one at the end; each part has a seed for its dropout
         work = list(zip(reversed(parts), torch.randint(2**62, (len(parts),)).tolist(), strict=True))
         losses = []
         for first in range(0, len(work), GROUP):
@@ -184,7 +184,7 @@ class Recorder:
         except (RuntimeError, AssertionError, ValueError) as error:  # an old driver, or too little memory, say
             self.works = False
             why = (str(error) or type(error).__name__).splitlines()[0]
-            print(f"warning: training goes on without CUDA graphs ({why}); --plain does without from the start", file=sys.stderr)
+            print(f"warning: training continues without CUDA graphs ({why}); --plain does without them from the start", file=sys.stderr)
             if self.stream is not None:  # the generator may still believe it is being recorded: give it another state
                 with suppress(RuntimeError):  # after some errors, nothing works on the device any more
                     torch.cuda.default_generators[self.device.index].graphsafe_set_state(torch.Generator(self.device))

@@ -1,7 +1,7 @@
 """The attention layers: dot-product (self, cross, and with rotated queries and keys) and synthesized.
 
 All split the width into heads, mix value vectors with causal weights, and project the result back.
-They differ only in where the scores come from, and that is all that each class here defines.
+They differ only in where the scores come from, and hardly anything else is in the subclasses.
 
 Shapes: B batch, T positions (Tq of queries, Tk of keys), C width (`n_embd`), H heads, D = C/H.
 """

@@ -1,7 +1,7 @@
 """What each step trains on: which examples, in which order, in which shapes.
 
-A batch is a function of (seed, step). Half of a batch of random cuts would be padding, so it is split into parts of
-similar length, each run through the model on its own; their gradients add up to that of the whole batch.
+A batch is a function of (seed, step). Half of a batch of random cuts would be padding, so it is split into parts with
+examples of similar length, each run through the model on its own; their gradients add up to that of the whole batch.
 """
 
 import math
@@ -196,7 +196,7 @@ def split(x: Tensor, y: Tensor, widths: Tensor, targets: Tensor, shapes: Shapes)
 
 
 def pack(x: Tensor, y: Tensor, share: float, widths: Tensor, multiple: int) -> Part:
-    """Rows (b, T), sorted by width (b,), laid end to end, and filled up to a multiple of positions if their padding suffices."""
+    """Rows (b, T), sorted by width (b,), laid end to end, and filled up to a multiple of `multiple` if their padding suffices."""
     n, room = int(widths.sum()), x.size(1) - widths
     missing = round_up(n, multiple) - n
     widths = widths + (missing - (room.cumsum(0) - room)).clamp(min=0).minimum(room)  # padding that the shortest rows keep

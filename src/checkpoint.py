@@ -18,7 +18,7 @@ from console import UserError
 from files import n_head_of, read_card, reading, written_whole
 from model import GPT, GPTConfig, variant_flags
 
-DAMAGED = "is not a file of parameters, or damaged: train it again"
+DAMAGED = "is not a file of parameters, or is damaged: train it again"
 CHECKPOINT = "is a run's checkpoint: give the parameters beside it; if there are none yet, --resume the run to its end"
 SPARE = 64 * 10**6  # bytes read beyond the model's own size, so that a model of another recipe gets the clearer error
 LARGEST = 128 * 10**6  # bytes of parameters, when the model is not known beforehand
@@ -49,8 +49,8 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
     asked["heads"] = model.config.n_head
     for what, value in found.items():
         if value != asked[what]:
-            cure = "give the --recipe that it was trained with" if what in RECIPE_SIZES else "mend the command, or give other parameters"
-            raise UserError(f"{path} has {what} {value}, the command asks for {asked[what]}: {cure}")
+            cure = "give the --recipe that it was trained with" if what in RECIPE_SIZES else "fix the command, or give other parameters"
+            raise UserError(f"{path} has {what} {value}, but the command asks for {asked[what]}: {cure}")
     check_vocabulary(path, card, vocabulary)
     fill(model, state, path)
 
@@ -86,7 +86,7 @@ def fill(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
         raise UserError(f"{path} does not fit the model: see {', '.join(odd[:3])}{' and others' if len(odd) > 3 else ''}")
     bad = [name for name, tensor in state.items() if not tensor.isfinite().all()]
     if bad:
-        raise UserError(f"{path} holds what is no number in {', '.join(bad[:3])}: give parameters of a run that went well")
+        raise UserError(f"{path} holds infinite or NaN values in {', '.join(bad[:3])}: give parameters of a run that went well")
     model.load_state_dict(state)
 
 
@@ -143,7 +143,7 @@ def read_state(path: Path, largest: int) -> dict[str, Tensor]:
         plain = isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
         if not isinstance(name, str) or not plain or not (tensor.is_floating_point() or name.endswith("mask")):
             kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-            raise UserError(f"{path} holds something else than numbers: {str(name)[:80]!r} is {kind}")
+            raise UserError(f"{path} holds something other than floating-point numbers: {str(name)[:80]!r} is {kind}")
     return state
 
 

@@ -30,7 +30,7 @@ class Stopped(Exception):  # noqa: N818 - not an error
 
 
 def run_reporting_errors(main: Callable[[], int | None]) -> int:
-    """Run a command in UTF-8. Returns its exit code or, if something ended it, the code for that, reported in one line on stderr.
+    """Run a command in UTF-8. Returns its exit code; what ends it early decides that code, and is said in one line on stderr.
 
     With `--debug`, the traceback of an error comes before that line.
     """
@@ -67,7 +67,7 @@ def explain(end: BaseException) -> tuple[int, str]:
     if isinstance(end, ModuleNotFoundError):
         cure = "activate the environment of the project, or pip install -r requirements.txt"
         return UserError.exit_code, f"error: {end}: {cure}"
-    what = str(end).strip().split("\n")[0] or "no more is known"
+    what = str(end).strip().split("\n")[0] or "no details are known"
     if lacks_memory(end):
         cure = "a smaller --batch_size takes less, another --device may have more"
         return UserError.exit_code, f"error: not enough memory: {cure} ({what})"

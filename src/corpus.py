@@ -165,7 +165,7 @@ def encode_pieces(pieces: Iterable[str], characters: Sequence[str]) -> Iterator[
     yield table[:0], torch.tensor([0])  # the first document begins at 0,
     for piece in pieces:
         points = code_points(piece).long()
-        yield table[points], (points == ord("\n")).nonzero().flatten() + done + 1  # every other one after a newline,
+        yield table[points], (points == ord("\n")).nonzero().flatten() + done + 1  # each further one after a newline,
         done += len(points)
     yield table[:0], torch.tensor([done + 1])  # and the last ends at the end, as if a newline followed
 

@@ -32,11 +32,11 @@ def main() -> int:
     """Run an edition's commands, then print the table; the exit code is that of the first command that failed."""
     started = time.monotonic()
     FOLDER.mkdir(exist_ok=True)
-    print(f"The main job in small: an invented world of {PEOPLE} people instead of 2937, and a model of a quarter of the size.")
+    print(f"The main job on a small scale: an invented world of {PEOPLE} people instead of 2937, and a model a quarter of the size.")
     write_world(PEOPLE, seed=1, out=FOLDER, answers=FOLDER / "birth_test.tsv")
     if code := reproduce("perceiver", "quick", FOLDER):
         if code == 2:  # a checkpoint of another version's recipe, say
-            print(f"Without the folder {FOLDER}, it begins anew.")
+            print(f"To begin anew instead, delete the folder {FOLDER}.")
         return code
     write_report()
     print_table()
@@ -65,7 +65,7 @@ def print_table() -> None:
     print("\nWhat the pretrained model says, and what its text said:")
     for question, said, place in list(zip(questions, rows[MODELS["vanilla"]], places, strict=True))[:8]:
         print(f"  {question:<45} {said:<20} {'right' if said == place else place}")
-    print(f"\nBirth places of {len(questions)} people of whom the model was asked nothing in training:")
+    print(f"\nBirth places of {len(questions)} people about whom the model was asked nothing in training:")
     for name, predictions in rows.items():
         total, correct = evaluate_places(FOLDER / DEV, predictions)
         share = (correct + 1) / (total + 2)  # Laplace's rule of succession

@@ -59,7 +59,7 @@ def read_graded(path: str | Path, args: Namespace, model: GPT, corpus: CharCorru
     """The same for a file with places to compare answers with. Also raises UserError if there are none."""
     table = read_table(path, args, model, corpus)
     if table.places is None:
-        raise UserError(f"{path} has no places to compare answers with: name a file that has, or none")
+        raise UserError(f"{path} has no places to compare answers with: name a file that has them, or leave the flag out")
     return table
 
 
@@ -160,7 +160,7 @@ def prepare_asking(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorr
     """Check the question, and the table whose answers show what certainty is worth. Returns the function that asks it."""
     (question,) = check_questions([args.question], model, corpus, args.unknown)
     if not question.strip():
-        raise UserError("nothing of the question is left to ask")
+        raise UserError("nothing is left of the question")
     text, path, table = Path(args.pretrain_corpus_path), args.eval_corpus_path, None
     if path is not None:
         table = read_graded(path, args, model, corpus)
@@ -170,7 +170,7 @@ def prepare_asking(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorr
             table = read_graded(path, args, model, corpus)
         except UserError as error:
             if path.exists():  # it belongs to another text, say
-                print(f"No table to tell by: {error}")
+                print(f"No table to judge by: {error}")
     return partial(ask, model, corpus, question, path, table)
 
 
@@ -191,11 +191,11 @@ def measure_certainty(model: GPT, corpus: CharCorruptionDataset, table: Table) -
 
 
 def verdict(record: Record, path: str | Path | None, threshold: Threshold | None) -> str:
-    """Whether an answer was probably recalled or invented, judged by equally sure answers to the questions at `path`."""
+    """Whether an answer was probably recalled or invented, judged by those to the questions at `path` on its side of `threshold`."""
     if record.person_in_text is False:
         return f"Invented: the text never names {record.person}."
     if threshold is None:
-        return "Recalled or invented? There is no table to tell by: give --eval_corpus_path one with places."
+        return "Recalled or invented? There is no table to judge by: give one with places, with --eval_corpus_path."
     if record.confidence >= threshold.confidence:
         right = f"{threshold.given_right} of {threshold.given}"
         return f"Probably recalled: of the answers to {path} at least {threshold.confidence:.0%} sure, {right} are right."
@@ -204,7 +204,7 @@ def verdict(record: Record, path: str | Path | None, threshold: Threshold | None
         given = f"{threshold.given_right} of {threshold.given}"
         return f"Recalled or invented? It was surer of all its answers to {path}, of which {given} are right."
     if not threshold.given:
-        return f"Probably invented: of its answers to {path}, {right} are right, and at no confidence most of them."
+        return f"Probably invented: of its answers to {path}, {right} are right, and at no confidence are most of them right."
     return f"Probably invented: of the answers to {path} less than {threshold.confidence:.0%} sure, {right} are right."
 
 
@@ -226,7 +226,7 @@ def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, sk
     listed = [f"line {line} {characters!r}" for line, characters in enumerate(unknown, start=1) if characters]
     if listed and not skip:
         most = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more lines" if len(listed) > 20 else "")
-        raise UserError(f"characters that the pretraining corpus lacks: {most}: mend these, or leave them out with --unknown skip")
+        raise UserError(f"characters that the pretraining corpus lacks: {most}: fix these, or leave them out with --unknown skip")
     kept = [question.translate(str.maketrans("", "", characters)) for question, characters in zip(questions, unknown, strict=True)]
     if listed:
         n_characters = sum(map(len, questions)) - sum(map(len, kept))

@@ -25,7 +25,7 @@ def reading(path: str | Path) -> Iterator[None]:
     """Raise UserError if `path` can't be read, or is neither a file nor a folder: reading from a pipe, say, might never end."""
     try:
         if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
-            raise UserError(f"can't read {path}: it is no ordinary file")
+            raise UserError(f"can't read {path}: it is not an ordinary file")
         yield
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror or error}") from None
@@ -68,7 +68,7 @@ def split_pair(row: str, line: int) -> tuple[str, str]:
     """The question and the place in a row of a TSV. Raises UserError, naming the line, unless it has exactly these two."""
     question, *places = row.split("\t")
     if len(places) != 1:
-        raise UserError(f"line {line}: {len(places) or 'no'} tabs, one belongs between the question and its place")
+        raise UserError(f"line {line}: {len(places) or 'no'} tabs, but exactly one belongs between the question and its place")
     if not question.strip() or not places[0].strip():
         raise UserError(f"line {line}: the question or its place is empty")
     return question, places[0].strip()
@@ -104,7 +104,7 @@ def check_output(path: str, inputs: Iterable[str | None] = ()) -> None:
     if not all(folder.is_dir() and os.access(folder, os.W_OK) for folder in folders):
         raise UserError(f"can't write {output}: its folder must exist and be writable")
     if output.exists() and (not output.is_file() or any(path and Path(path).exists() and output.samefile(path) for path in inputs)):
-        raise UserError(f"can't write {output}: it is no ordinary file, or one of the inputs: name another")
+        raise UserError(f"can't write {output}: it is one of the inputs, or not an ordinary file: name another")
     if os.path.split(path)[1] in ("", "."):  # "new/", which Path takes for "new"
         raise UserError(f"can't write {path}: it names a folder")
 
@@ -168,7 +168,7 @@ def file_sha256(path: str | Path) -> str:
 def announce_if_bundled(path: str | Path, text_hash: str) -> None:
     """If the text at `path` is, by its hash, the bundled corpus, say in one line that its people are invented."""
     if text_hash == BUNDLED_SHA256:
-        print(f"{path} is the bundled text, its people are invented: to hand in, put the course's files in its place.")
+        print(f"{path} is the bundled text, whose people are invented: before handing in, replace all bundled files with the course's.")
 
 
 # ---------------------------------------------------------------- cards

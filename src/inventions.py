@@ -45,7 +45,7 @@ FEATURES: dict[str, Callable[[str], str | None]] = {
 
 
 INVENTED = ("place", "made up", "right", "taught")  # the columns of `most_frequent`
-FOLLOWED = ("the place was taught of somebody with", "share", "by chance", "of")  # those of `Follows.cells`
+FOLLOWED = ("the place was taught for somebody with", "share", "by chance", "of")  # those of `Follows.cells`
 
 
 class Follows(NamedTuple):

@@ -52,7 +52,7 @@ class GPTConfig:
         if self.perceiver + self.synthesizer + self.rope > 1:
             raise UserError("a model is a perceiver, a synthesizer or one with rope, not several at once")
         if self.rope and self.n_embd // self.n_head % 2:
-            raise UserError(f"rope turns pairs: the heads' size, n_embd {self.n_embd} / n_head {self.n_head}, must be even")
+            raise UserError(f"rope rotates pairs: the head size, n_embd {self.n_embd} / n_head {self.n_head}, must be even")
 
     @property
     def variant(self) -> str:

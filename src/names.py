@@ -64,7 +64,7 @@ class TellingNames:
         self.shares: dict[Context, float] = {}  # by context: the share of its names that are their document's first of `places`
 
     def learn(self, documents: Iterable[str], places: Set[str]) -> None:
-        """Learn from documents in which contexts names like these places occur.
+        """Learn from documents the contexts in which these places occur as names.
 
         From names to contexts, and from contexts to more names: a round of Snowball (Agichtein & Gravano 2000). A document's first
         such name counts: texts name a town before the region it lies in ("Born in Ulm, Baden"), and a birth before what follows it.

@@ -21,7 +21,7 @@ from recall import REACHES, Record, read_records, sure_and_right
 Runs = Mapping[str, Sequence[Record]]
 REACH_MEANS = {
     "within reach": "the person's line names the place within what pretraining shows, seven eighths of the block",
-    "beyond": "it names the place behind these",
+    "beyond": "it names the place only after that",
     "never named": "no line that begins with the person's name names the place",
     "person absent": "the text does not name the person",
 }
@@ -127,8 +127,8 @@ def summary(runs: Runs, graded: Runs) -> str:
         + f"<ul>{''.join(lines)}</ul>"
         + '<p class="soft">The answer is the greedy one, letter by letter; a runner-up may be likelier as a whole. Calibration '
         "error: the mean distance between confidence and the share that is right, in ten bins. AUROC: the "
-        "chance that a right answer is surer than a wrong one; 0.5 tells nothing. The line is drawn where it parts right from wrong "
-        "answers best.</p>"
+        "chance that a right answer is surer than a wrong one; 0.5 tells nothing. The confidence named for each run is the one "
+        "that best separates right from wrong answers.</p>"
     )
 
 
@@ -152,7 +152,8 @@ def by_reach(graded: Runs) -> str:
             rows.append([kind, name, told, f"{sum(some)} of {len(some)}", f'<span class="run{number % 5}">{bar}</span>'])
     meaning = "".join(f"<li>{kind}: {means}</li>" for kind, means in REACH_MEANS.items())
     return (
-        "<h2>Could it know?</h2><p>What is right where the person's line does not tell the place was guessed, or read elsewhere.</p>"
+        "<h2>Could it know?</h2><p>If pretraining did not show the place in the person's line, a right answer was guessed, or "
+        "read elsewhere.</p>"
         + table(["the text names the place", "run", "right", "people", "share"], rows, {2, 3}, {4})
         + f'<ul class="soft">{meaning}</ul>'
     )
@@ -193,16 +194,16 @@ def risk_chart(graded: Runs) -> str:
     figure = chart(alternative, "".join(curves), "answered", "wrong", 0, "")
     head = ["wrong among", "the surest 25%", "50%", "75%", "all"]
     return (
-        "<h2>What if it answers only where it is sure?</h2><p>Whoever lets it be silent below some confidence gets fewer answers, and "
+        "<h2>What if it answers only when it is sure?</h2><p>Keeping it silent below some confidence gives fewer answers, and "
         f'fewer wrong ones.</p><div class="runs">{figure}<div>{table(head, told, {1, 2, 3, 4}, {0})}</div></div>'
     )
 
 
 def inventions_tables(graded: Runs, taught: Taught) -> str:
     """The most frequent wrong answers, and what they follow."""
-    parts = ["<h2>What does it make up, and after what?</h2>"]
+    parts = ["<h2>What does it make up, and what does that follow?</h2>"]
     if not taught:
-        parts.append('<p class="soft">With the finetuning table at hand (--finetune_corpus_path) this shows what inventions follow.</p>')
+        parts.append('<p class="soft">Given the finetuning table (--finetune_corpus_path), this shows what inventions follow.</p>')
     for name, records in graded.items():
         wrong = inventions(records)
         rows = [[place, str(made), str(right), str(said)] for place, made, right, said in most_frequent(records, taught)]
@@ -327,7 +328,7 @@ def main() -> None:
     parser = Parser(description="Make a page of the answers of some runs.")
     parser.add_argument("page", type=Path, help="the HTML file to write")
     parser.add_argument("details", type=Path, nargs="+", help="what evaluate --details_path wrote, a file for each run")
-    parser.add_argument("--finetune_corpus_path", help="the table of finetuning, to see what inventions follow")
+    parser.add_argument("--finetune_corpus_path", help="the finetuning table, to see what inventions follow")
     args = parser.parse_args()
     if args.page.suffix != ".html":
         raise UserError(f"the page comes first, and its name ends in .html: {args.page} does not")

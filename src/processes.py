@@ -43,11 +43,11 @@ def joined(device: str) -> Iterator[None]:
         yield
         return
     if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"several processes take a GPU each, or cores: --device auto, cpu or cuda, not {device}")
+        raise UserError(f"several processes take a GPU each, or CPU cores: give --device auto, cpu or cuda, not {device}")
     backend = "gloo"
     if torch.cuda.is_available() and device != "cpu":
         if int(os.environ["LOCAL_WORLD_SIZE"]) > torch.cuda.device_count():
-            raise UserError(f"{torch.cuda.device_count()} GPUs are too few: give torchrun no larger --nproc_per_node, or add --device cpu")
+            raise UserError(f"{torch.cuda.device_count()} GPUs are too few: give torchrun a smaller --nproc_per_node, or add --device cpu")
         torch.cuda.set_device(local_rank())
         backend = "cpu:gloo,cuda:nccl"
     # if an optimizer imported it later, it would keep the group's threads alive until exit, where they may abort the process

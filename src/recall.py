@@ -28,7 +28,7 @@ REACHES = ("within reach", "beyond", "never named", "person absent")
 class Record:
     """A question and its answer. Log-probabilities are natural, of the whole answer and the mark that ends it.
 
-    The prediction is the greedy answer; others, found by beam search, may be likelier. None is listed below 1/1000.
+    The prediction is the greedy answer; others, found by beam search, may be likelier. Those below 1/1000 are not listed.
     """
 
     question: str
@@ -208,7 +208,7 @@ def read_records(path: str | Path) -> list[Record]:
             record = Record(**json.loads(line))
             check_types(record)
         except (TypeError, ValueError, OverflowError, RecursionError):
-            raise UserError(f"{path}, line {number}: no record of an answer: write the file with evaluate --details_path") from None
+            raise UserError(f"{path}, line {number}: not a record of an answer: write the file with evaluate --details_path") from None
         records.append(record)
     return records
 

@@ -19,7 +19,7 @@ class Recipe:
     # pretraining
     mixes_questions: bool = False  # designed for pretraining with the training questions mixed in
     length_draws: int = 1  # a document is cut at the largest of this many random lengths
-    salient_share: float = 0.0  # of cuts that leave only a document's title and one proper name; below a half
+    salient_share: float = 0.0  # share of cuts that leave only a document's title and one proper name; below a half
     offset: int = 0  # documents begin this many positions later, in models that learn positions
     pretrain_epochs: int = 650
     pretrain_batch_size: int = 128

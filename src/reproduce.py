@@ -41,14 +41,14 @@ def reproduce(edition: str, recipe: str, folder: Path) -> int:
         print(f"\n{'' if folder == Path() else folder}$ python {shlex.join(typed)}", flush=True)
         began = time.monotonic()
         if code := run([sys.executable, *typed], folder):
-            when = "" if code in (130, 143) else ", once that is mended"
-            print(f"Stopped with exit code {code}. The same command goes on from here{when}.")
+            when = "" if code in (130, 143) else ", once that is fixed"
+            print(f"Stopped with exit code {code}. The same command resumes from here{when}.")
             return code
         took[command] = time.monotonic() - began
     print()
     if code := run([sys.executable, str(Path(__file__).with_name("submission.py")), "--edition", edition, "--folder", str(folder)], Path()):
         return code
-    print("\nWhat each command took (training: in all, interrupted or not):")
+    print("\nWhat each command took (training: in total, across interruptions):")
     for command, seconds in took.items():
         output = output_of(command)
         trained = read_card(folder / output).get("seconds", seconds) if output else seconds
@@ -65,7 +65,7 @@ def refuse_others(edition: str, recipe: str, folder: Path) -> None:
     others = [name for name, card in cards.items() if card and (recipe_of(card), card.get("corpus_sha256")) != (recipe, text)]
     if others:
         cure = "delete them and their checkpoints (*.params*), or work in another folder"
-        raise UserError(f"{', '.join(others)}: of another recipe than {recipe}, or another {TEXT} than this: {cure}")
+        raise UserError(f"{', '.join(others)}: trained with another recipe than {recipe}, or on another {TEXT} than this: {cure}")
 
 
 def path_from(folder: Path, path: Path) -> str:

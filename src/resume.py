@@ -60,7 +60,7 @@ class Checkpoints:
         try:
             self.write(content)
         except UserError as error:  # a full disk, or missing permissions
-            print(f"warning: {error}; the checkpoint before stays, where there is one", file=sys.stderr)
+            print(f"warning: {error}; the previous checkpoint, if any, is kept", file=sys.stderr)
             return False
         self.saved_step = state["step"]
         return True
@@ -81,7 +81,7 @@ class Checkpoints:
         with processes.agreeing():
             there = processes.gathered(self.path.exists())
             if any(there) and not there[0]:
-                raise UserError(f"{self.path} lies with process {there.index(True)}, not the first: copy it there, or delete it")
+                raise UserError(f"{self.path} is with process {there.index(True)}, not with the first: copy it to the first, or delete it")
             found = self.read() if processes.rank() == 0 else None
         found = processes.from_first(found)
         if found is None:
@@ -133,7 +133,7 @@ def read_whole(path: Path) -> BytesIO | None:
 
 @contextmanager
 def noting_signals() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM are noted in a list; with a single process, a second Ctrl-C does what it did before.
+    """Ctrl-C and SIGTERM are noted in a list; with a single process, a second Ctrl-C interrupts, as it would outside of this.
 
     A second SIGTERM does not: whoever ends a group of processes may send it to each, and they may pass it on to one another.
     """
@@ -170,7 +170,7 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Cal
                 quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
                 command = quoted(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
                 how = command if processes.count() == 1 else "the same command and --resume"
-                raise Stopped(reason, f"stopped after step {trainer.step}{'' if saved else ', not saved'}; go on with: {how}")
+                raise Stopped(reason, f"stopped after step {trainer.step}{'' if saved else ', not saved'}; resume with: {how}")
 
         trainer.train(after_step, after_epoch)
         if checkpoints.saved_step != trainer.step:

@@ -46,36 +46,36 @@ def parse_arguments() -> Namespace:
     )
     parser.add_argument("function", choices=NEEDED_FLAGS, help="what to do")
     parser.add_argument("variant", choices=VARIANTS, help="which model")
-    parser.add_argument("pretrain_corpus_path", help="text, a document a line; the vocabulary always comes from here")
+    parser.add_argument("pretrain_corpus_path", help="text, one document per line; the vocabulary always comes from here")
     parser.add_argument("question", nargs="?", help="what to ask")
     parser.add_argument("--bottleneck_dim", type=number(int, 1), default=32, help="latents of the perceiver (default 32)")
 
     files = parser.add_argument_group("files")
     files.add_argument("--reading_params_path", help="parameters to start from")
     files.add_argument("--writing_params_path", help="where the trained parameters go")
-    files.add_argument("--finetune_corpus_path", help="questions and places, a tab between them; pretrain mixes them in, where given")
-    files.add_argument("--eval_corpus_path", help="questions to answer; training: to watch; ask: to judge certainty by")
-    files.add_argument("--outputs_path", help="where the predictions go, a line each")
-    files.add_argument("--details_path", help="where evaluate tells how sure it is of each answer, JSON lines")
-    files.add_argument("--report_path", help="where it makes a page of that, HTML")
+    files.add_argument("--finetune_corpus_path", help="questions and places, separated by a tab; pretrain mixes them in, if given")
+    files.add_argument("--eval_corpus_path", help="questions to answer; in training, to watch progress on; for ask, to judge certainty by")
+    files.add_argument("--outputs_path", help="where the predictions go, one per line")
+    files.add_argument("--details_path", help="where evaluate writes how sure it is of each answer, as JSON lines")
+    files.add_argument("--report_path", help="where evaluate writes the same as an HTML page")
     unknown = "what to do with characters of the questions to answer that the corpus lacks: stop (default), or skip them"
     files.add_argument("--unknown", choices=("stop", "skip"), default="stop", help=unknown)
-    files.add_argument("--tb_expt_name", default="run", help="begins the name of the TensorBoard folder (default run)")
+    files.add_argument("--tb_expt_name", default="run", help="prefix of the TensorBoard folder's name (default run)")
 
     training = parser.add_argument_group("training")
     training.add_argument("--recipe", choices=RECIPES, default="handout", help="hyperparameters; the flags below override them")
     training.add_argument("--pretrain_lr", type=rate, help=f"peak learning rate of pretraining (handout: {handout.pretrain_lr})")
     training.add_argument("--finetune_lr", type=rate, help=f"peak learning rate of finetuning (handout: {handout.finetune_lr})")
     training.add_argument("--max_epochs", type=number(int, 1), help="passes over the training data")
-    training.add_argument("--batch_size", type=number(int, 1), help="examples a step")
+    training.add_argument("--batch_size", type=number(int, 1), help="examples per step")
     training.add_argument("--dropout", type=number(float, 0, 1), help=f"share of activations dropped (handout: {handout.dropout})")
-    training.add_argument("--seed", type=number(int, 0, 2**63), default=0, help="of all random choices (default 0)")
-    training.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint, where there is one")
-    training.add_argument("--checkpoint_minutes", type=number(float, 0), default=5, help="between two checkpoints (default 5)")
+    training.add_argument("--seed", type=number(int, 0, 2**63), default=0, help="seed of all random choices (default 0)")
+    training.add_argument("--resume", action="store_true", help="resume from the run's last checkpoint, if there is one")
+    training.add_argument("--checkpoint_minutes", type=number(float, 0), default=5, help="minutes between checkpoints (default 5)")
 
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto, the default, takes a CUDA GPU or else the CPU")
-    machine.add_argument("--plain", action="store_true", help="train part by part, without CUDA graphs and bfloat16 (which Muon keeps)")
+    machine.add_argument("--plain", action="store_true", help="train part by part, without CUDA graphs or bfloat16 (which Muon keeps)")
     machine.add_argument("--deterministic", action="store_true", help="on a GPU: the same bits each time, slower; a CPU gives them anyway")
 
     args = parser.parse_intermixed_args()  # the question may come last
@@ -97,7 +97,7 @@ def check_arguments(args: Namespace) -> None:
         if args.function not in OUTPUT_FLAGS[flag]:
             raise UserError(f"{args.function} takes no --{flag}: that is for {' and '.join(OUTPUT_FLAGS[flag])}")
     if len({Path(path).resolve() for path in outputs.values()}) < len(outputs):
-        raise UserError("two outputs have the same path: name another")
+        raise UserError("two outputs have the same path: change one of them")
     inputs = [args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path, args.reading_params_path]
     for path in outputs.values():
         check_output(path, inputs)

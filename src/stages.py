@@ -58,7 +58,7 @@ def announce_other_recipe(args: Namespace) -> None:
     """Print a line if the parameters to read were trained with a different recipe from the command's."""
     theirs = recipe_of(read_card(args.reading_params_path))
     if theirs not in (None, args.recipe):
-        print(f"{args.reading_params_path} was trained with --recipe {theirs}, not {args.recipe}: give the same, unless on purpose.")
+        print(f"{args.reading_params_path} was trained with --recipe {theirs}, not {args.recipe}: use the same, unless this is intended.")
 
 
 def read_corpus(path: str | Path, variant: str, recipe: Recipe) -> CharCorruptionDataset:
@@ -99,7 +99,7 @@ def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCo
     if args.function == "pretrain" and args.finetune_corpus_path is not None:
         print(f"{len(dataset) - len(corpus)} questions are mixed into the text.")
     elif args.function == "pretrain" and recipe.mixes_questions:
-        print("This recipe is made for training questions mixed into the text: name them with --finetune_corpus_path.")
+        print("This recipe is designed for training questions mixed into the text: name their file with --finetune_corpus_path.")
     return partial(train, args, recipe, model, corpus, dataset, Watcher(args, model, corpus))
 
 
@@ -113,14 +113,14 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
             raise UserError("the flags or files differ from the first process's")
     checkpoints = Checkpoints(args.writing_params_path, run_identity, args.checkpoint_minutes)
     if not args.resume and checkpoints.path.exists():
-        print(f"{checkpoints.path}, of an earlier run, will be replaced; with --resume, the same run would go on from it.")
+        print(f"{checkpoints.path}, from an earlier run, will be replaced; with --resume, the same run would resume from it.")
     state = checkpoints.load() if args.resume else None
     first_step = state["step"] if state else 0
     with open_curves(args, recipe, first_step if args.resume else None) as writer:
         trainer = Trainer(model, dataset, None, trainer_config(args, recipe, len(dataset), len(corpus), writer))
         if state is not None:
             trainer.restore(state)
-            print(f"Going on after step {trainer.step}.")
+            print(f"Resuming after step {trainer.step}.")
         train_resumably(trainer, checkpoints, lambda epoch: watcher.look(writer, epoch, trainer.config.max_epochs, trainer.step - 1))
         if trainer.step > first_step:  # else the run had already ended, and logged its results
             writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})

@@ -26,8 +26,8 @@ ASKED_AGAIN = 20  # questions from each file of predictions
 
 def main() -> int:
     """Check that everything is there and belongs together, then zip it. The exit code is 1 if something is wrong."""
-    parser = Parser(prog="collect_submission.sh", description="Make assignment5.zip of what lies in a folder.")
-    parser.add_argument("--edition", choices=EDITIONS, help="whose outputs to hand in (default: found by what is there)")
+    parser = Parser(prog="collect_submission.sh", description="Make assignment5.zip from the files in a folder.")
+    parser.add_argument("--edition", choices=EDITIONS, help="whose outputs to hand in (default: inferred from what is there)")
     parser.add_argument("--folder", type=Path, default=ROOT, help="where data and outputs lie, and the zip goes (default: the project's)")
     args = parser.parse_args()
     edition = args.edition or find_edition(args.folder)
@@ -38,7 +38,7 @@ def main() -> int:
     problems = [f"{name} is missing" for name in (*names, TEST) if not (args.folder / name).is_file()]
     problems = problems or list(check_outputs(edition, args.folder))
     if problems:
-        print(f"Nothing collected. Of the {len(names)} files of the {edition} edition", *problems, sep="\n  ", file=sys.stderr)
+        print(f"Nothing collected. Problems found (the {edition} edition has {len(names)} files):", *problems, sep="\n  ", file=sys.stderr)
         return 1
     announce_if_bundled(args.folder / TEXT, file_sha256(args.folder / TEXT))
     files = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "src").rglob("*.py")}
@@ -64,7 +64,7 @@ def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iter
     params, *outputs = PARTS[part]
     model = read_model(folder / params, variant_of(part), corpus)
     if part == "vanilla" and model.config.n_embd != RECIPES["handout"].n_embd:
-        print(f"{params} has another size than the handout's: graders can ask such a model only if they are told its --recipe")
+        print(f"{params} is of a different size from the handout's: graders can ask such a model only if they are told its --recipe")
     for output, name in zip(outputs, (DEV, TEST), strict=True):
         questions, places = read_questions(folder / name)
         predictions = read_predictions(folder / output)
@@ -77,7 +77,7 @@ def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iter
         again = answers_of(model, corpus, [questions[index] for index in chosen])
         differing = sum(predictions[index] != said for index, said in zip(chosen, again, strict=True))
         if differing > ROUNDING:
-            yield f"{output} is stale: {params} answers {differing} of {len(chosen)} questions otherwise: evaluate again"
+            yield f"{output} is stale: {params} answers {differing} of {len(chosen)} questions differently: evaluate again"
 
 
 def read_model(path: Path, variant: str, corpus: "CharCorruptionDataset") -> "GPT":

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 LOG_EVERY, LOG_EVERY_ON_A_GPU = 10, 50  # steps between two readings of the losses: each reading waits for the device
 RECENT = 10  # steps whose mean loss is shown
-CURE_OF_NAN = "try a lower learning rate, or --plain where it is on a GPU"
+CURE_OF_NAN = "try a lower learning rate, or, on a GPU, --plain"
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim
 
 def pick_device(name: str) -> torch.device:
     """The device of that name; `auto` is a CUDA GPU if there is one, else the CPU. Raises UserError if it can't be used."""
-    cure = "--device auto takes what there is"
+    cure = "--device auto uses what is available"
     if name.startswith(("auto", "cuda")) and torch.cuda.is_available():
-        cure = "--device cpu does without"
+        cure = "--device cpu does without a GPU"
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
@@ -181,7 +181,7 @@ class Trainer:
         """All that `restore` needs to resume from here, as tensors and plain values. Raises UserError as `train` does."""
         self.read_losses()
         if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
-            raise UserError(f"a parameter is no number any more after step {self.step}: {CURE_OF_NAN}")
+            raise UserError(f"a parameter is no longer finite after step {self.step}: {CURE_OF_NAN}")
         self.writer.flush()  # the curves must cover every step up to this state
         return {
             "model": self.model.state_dict(),

@@ -189,7 +189,7 @@ def test_without_recording_training_goes_on_with_one_warning(variant, capsys):
     for step in (0, 1):
         parts = batches[step].parts
         assert_near(gradients_of(recorded, parts), gradients_of(Gradients(model), [unpack(part) for part in parts]), 0.05)
-    assert capsys.readouterr().err.count("warning: training goes on without CUDA graphs") == 1
+    assert capsys.readouterr().err.count("warning: training continues without CUDA graphs") == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

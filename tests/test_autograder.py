@@ -119,7 +119,7 @@ def zipped(files, path):
 
 @pytest.fixture
 def grading(data, hides, tmp_path, monkeypatch):
-    """Grades files; the report, in which points that can't be given on this system are given."""
+    """Grades files and returns the report, after checking that it is complete."""
 
     def describe_params(self):
         """Rewrites each file, differently for each name; the grader's own method needs PyTorch, and these parameters are text."""
@@ -248,19 +248,19 @@ CARELESS = {
     "nothing in it": (lambda _: {"notes.txt": b""}, EVERYTHING, "Missing"),
     "parameters missing": (without("vanilla.finetune.params"), {"vanilla dev", "vanilla test"}, "Missing: vanilla.finetune.params"),
     "predictions missing": (without("vanilla.nopretrain.test.predictions"), {"nopretrain"}, "Missing: vanilla.nopretrain"),
-    "no variant": (lambda files: {k: v for k, v in files.items() if "perceiver" not in k}, {"variant test"}, "There is no perceiver"),
+    "no variant": (lambda files: {k: v for k, v in files.items() if "perceiver" not in k}, {"variant test"}, "There is neither perceiver"),
     "no code": (lambda files: {k: v for k, v in files.items() if "src" not in k}, EVERYTHING, "did not answer"),
     "code that is no Python": (with_code("def ("), EVERYTHING, "SyntaxError"),
     "a line of predictions missing": (fewer_lines, {"vanilla dev", "vanilla test"}, "questions."),
-    "predictions of other parameters": (forged, {"vanilla dev", "vanilla test"}, "otherwise than the file of predictions"),
+    "predictions of other parameters": (forged, {"vanilla dev", "vanilla test"}, "differently from the file of predictions"),
     "predictions that are no text": (
         lambda files: files | {"vanilla.pretrain.dev.predictions": b"\xff\xfe\n" * 50},
         {"vanilla dev", "vanilla test"},
         "vanilla:",
     ),
     "answers that are all wrong": (all_wrong, {"nopretrain"}, "0 of 51 dev places right"),
-    "the pretrained model in place of the other": (not_pretrained_by_name_alone, {"nopretrain"}, "one not pretrained"),
-    "another model without pretraining": (lambda files: forged(files, "nopretrain"), {"nopretrain"}, "otherwise than the file"),
+    "the pretrained model in place of the other": (not_pretrained_by_name_alone, {"nopretrain"}, "a model without pretraining"),
+    "another model without pretraining": (lambda files: forged(files, "nopretrain"), {"nopretrain"}, "differently from the file"),
 }
 
 # ---------------------------------------------------------------- hostile ones
@@ -305,17 +305,17 @@ PRETEND = "import json\njson.dump({'corruption': {'value': [[[1], [2]]] * 832}},
 NESTED = "open('result.json', 'w').write('[' * 10**6)\nimport os\nos._exit(0)"
 
 HOSTILE = {
-    "zip slip": (lambda files: files | {"src/../../evil.py": b""}, EVERYTHING, "outside of the submission"),
-    "an absolute name": (lambda files: files | {"/etc/evil": b""}, EVERYTHING, "outside of the submission"),
+    "zip slip": (lambda files: files | {"src/../../evil.py": b""}, EVERYTHING, "outside the submission"),
+    "an absolute name": (lambda files: files | {"/etc/evil": b""}, EVERYTHING, "outside the submission"),
     "a Windows path": (lambda files: files | {"C:\\evil": b""}, set(), ""),
-    "a Windows path that leads out": (lambda files: files | {"src\\..\\..\\evil": b""}, EVERYTHING, "outside of the submission"),
-    "names that are no plain ones": (lambda files: files | {"src/./run.py": b""}, EVERYTHING, "no plain name"),
-    "folders without end": (lambda files: files | {"src/" + "a/" * 30 + "b": b""}, EVERYTHING, "no plain name"),
+    "a Windows path that leads out": (lambda files: files | {"src\\..\\..\\evil": b""}, EVERYTHING, "outside the submission"),
+    "names that are no plain ones": (lambda files: files | {"src/./run.py": b""}, EVERYTHING, "not a plain name"),
+    "folders without end": (lambda files: files | {"src/" + "a/" * 30 + "b": b""}, EVERYTHING, "not a plain name"),
     "draws on the terminal": (with_code("print('\\x1b[2J 33 of 33'); raise SystemExit(3)"), EVERYTHING, "\ufffd"),
     "a symbolic link": (lambda files: files | {"src/a.py": (b"/etc/passwd", MODES["link"])}, EVERYTHING, "a link"),
     "a pipe": (lambda files: files | {"vanilla.model.params": (b"", MODES["pipe"])}, EVERYTHING, "a link"),
     "names that differ in case": (lambda files: files | {"src/RUN.py": b""}, EVERYTHING, "are one file"),
-    "a file that is a folder too": (lambda files: files | {"src/run.py/x": b""}, EVERYTHING, "a file itself"),
+    "a file that is a folder too": (lambda files: files | {"src/run.py/x": b""}, EVERYTHING, "a folder that is also a file"),
     "a bomb": (lambda files: files | {"vanilla.model.params": BOMB}, EVERYTHING, "70 MB"),
     "thousands of files": (lambda files: files | {f"x/{n}": b"" for n in range(5001)}, EVERYTHING, "more than 5000"),
     "prints results": (with_code(FAKE), set(), ""),
@@ -480,7 +480,7 @@ def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_pat
         assert ended.said == f"0o700\nuid {os.getuid()}"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="there, no path is that long")
+@pytest.mark.skipif(os.name != "posix", reason="no path can be that long on this system")
 def test_folders_deeper_than_python_can_follow_are_counted_and_removed(tmp_path):
     deep = tmp_path / "deep"
     deep.mkdir()
@@ -588,7 +588,7 @@ def test_the_built_grader_run_by_its_own_script(real, hides, tmp_path, soak):
             hidden = [name for name, test in tests.items() if test["visibility"] == "after_published"]
             assert hidden == [RUBRIC["vanilla test"].name, RUBRIC["variant test"].name]
             for layer in ("attention", "cross", "synthesizer"):
-                assert tests[RUBRIC[layer].name]["output"] == "As the equation has it." and "score" not in tests[RUBRIC[layer].name]
+                assert tests[RUBRIC[layer].name]["output"] == "Agrees with the equation." and "score" not in tests[RUBRIC[layer].name]
             assert [row["name"] for row in results["leaderboard"]][1:] == ["vanilla, dev %", f"{variant}, dev %"]
     print(f"\nright submissions: {len(scores)} graded, {sum(score == (33 if hides else 20) for score in scores)} got all points")
 

@@ -201,13 +201,13 @@ def test_knowledge_goes_on_where_it_was_stopped(world, tmp_path, monkeypatch, ca
 
     whole = run(tmp_path / "whole.jsonl")
     assert len(looks) == 5  # after each of three epochs, after the epoch of finetuning, and at the end
-    assert "Going on" not in capsys.readouterr().out
+    assert "Resuming after step" not in capsys.readouterr().out
     monkeypatch.setattr(knowledge, "CHECKPOINT_MINUTES", 0)  # a checkpoint after each step
     for allowed in (2, 1):  # it is stopped at the end of pretraining, and of finetuning
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "stopped.jsonl", allowed)
     assert run(tmp_path / "stopped.jsonl") == whole
-    assert len(looks) == 2 and capsys.readouterr().out.count("Going on after step") == 3
+    assert len(looks) == 2 and capsys.readouterr().out.count("Resuming after step") == 3
     assert {path.name for path in tmp_path.iterdir()} == {"stopped.jsonl", "whole.jsonl"}
 
 
@@ -303,5 +303,5 @@ def test_knowledge_changes_several_fields_at_once():
 
 def test_knowledge_names_a_line_of_its_results_that_is_none(tmp_path):
     (tmp_path / "kept.jsonl").write_text('{"key": 1}\n{"key": ', encoding="utf-8")
-    with pytest.raises(UserError, match=r"kept\.jsonl, line 2: no result"):
+    with pytest.raises(UserError, match=r"kept\.jsonl, line 2: not a result"):
         knowledge.read_results(tmp_path / "kept.jsonl")

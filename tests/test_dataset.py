@@ -20,7 +20,7 @@ TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_cat
 def take_apart(string):
     """The prefix, suffix and masked content of a corrupted block, whose form is checked."""
     text = string.rstrip(PAD)
-    assert PAD not in text, "padding stands at the end only"
+    assert PAD not in text, "padding may only come at the end"
     prefix, suffix, masked = text.split(MASK)  # exactly two sentinels
     return prefix, suffix, masked
 

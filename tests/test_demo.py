@@ -83,7 +83,7 @@ def test_it_ends_with_a_table_and_a_page(replace_commands, tmp_path, capsys):
     # sqrt(p (1 - p) / 10) with p = 1/12, 1/12, 11/12 and 4/12
     assert (
         """
-Birth places of 10 people of whom the model was asked nothing in training:
+Birth places of 10 people about whom the model was asked nothing in training:
   always "London"            0 right    0.0%  (standard error 8.7)
   vanilla, no pretraining    0 right    0.0%  (standard error 8.7)
   vanilla, pretrained       10 right  100.0%  (standard error 8.7)
@@ -99,5 +99,5 @@ Birth places of 10 people of whom the model was asked nothing in training:
 def test_a_command_that_failed_ends_it(replace_commands, tmp_path, capsys):
     replace_commands(lambda *_: 2)
     assert demo.main() == 2
-    assert capsys.readouterr().out.endswith("Without the folder demo, it begins anew.\n")
+    assert capsys.readouterr().out.endswith("To begin anew instead, delete the folder demo.\n")
     assert not (tmp_path / "demo/report.html").exists()

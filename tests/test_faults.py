@@ -15,7 +15,7 @@ import pytest
 
 from helpers import PRETRAIN, RUN, curve, execute, run_here, start, wait_for
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits as Unix has them")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals and resource limits")
 
 LONG = PRETRAIN.replace("--max_epochs 2", "--max_epochs 500") + " --writing_params_path a.params"
 
@@ -60,7 +60,7 @@ def test_a_signal_ends_the_run_in_good_order_and_says_how_to_go_on(folder, numbe
     assert process.returncode == code
     said = errors.rstrip().split("\n")[-1]
     assert "stopped after step " in said and "Traceback" not in errors
-    assert said.split("go on with: ")[1] == shlex.join(["python", str(RUN), *f"{LONG} --checkpoint_minutes 0 --resume".split()])
+    assert said.split("resume with: ")[1] == shlex.join(["python", str(RUN), *f"{LONG} --checkpoint_minutes 0 --resume".split()])
     assert not Path("a.params").exists() and Path("a.params.checkpoint").exists()
     code, _, errors = execute(f"{LONG} --resume --seed 1")
     assert code == 2 and errors.startswith("run.py: error: a.params.checkpoint is of a run with seed 0, not 1: give the same")
@@ -103,7 +103,7 @@ def test_a_second_sigterm_does_not_keep_it_from_saving(folder):
             process.send_signal(signal.SIGTERM)
             time.sleep(0.002)
         _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143 and re.search(r"stopped after step \d+; go on with: ", errors)
+    assert process.returncode == 143 and re.search(r"stopped after step \d+; resume with: ", errors)
     assert Path("a.params.checkpoint").exists()
 
 
@@ -123,7 +123,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_gives_the_same_result(
     checkpoint.write_bytes(content)
     code, out, errors = run_here(f"{line} --resume")
     assert code == 0 and "warning: a.params.checkpoint is damaged, and not used" in errors
-    assert "Going on after step 13." in out and Path("a.params").read_bytes() == expected
+    assert "Resuming after step 13." in out and Path("a.params").read_bytes() == expected
 
 
 # ---------------------------------------------------------------- denied their files
@@ -142,7 +142,7 @@ def test_on_a_full_disk_training_goes_on_and_says_so(folder):
     assert execute(line.replace("a.params", "b.params"))[0] == 0
     expected = Path("b.params").read_bytes()
     code, _, errors = execute(f"{line} --checkpoint_minutes 0", preexec_fn=limit_file_size(5_000_000))
-    assert code == 0 and "warning: can't write a.params.checkpoint: File too large; the checkpoint before stays" in errors
+    assert code == 0 and "warning: can't write a.params.checkpoint: File too large; the previous checkpoint, if any, is kept" in errors
     assert Path("a.params").read_bytes() == expected and not list(folder.glob("*a.params.checkpoint*"))
     code, _, errors = execute(line, preexec_fn=limit_file_size(1_000_000))
     assert code == 2 and "run.py: error: can't write a.params: File too large" in errors and "Traceback" not in errors

@@ -24,7 +24,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert sorted(tmp_path.iterdir()) == [link, path]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links take a privilege there")
+@pytest.mark.skipif(sys.platform == "win32", reason="creating links needs a privilege on Windows")
 def test_a_link_stays_one_and_what_it_names_is_written(tmp_path):
     """Large files may be kept on another disk."""
     (tmp_path / "disk").mkdir()

@@ -24,7 +24,7 @@ import processes
 from console import UserError
 from helpers import PRETRAIN, RUN, curve, execute, start, wait_for
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="torchrun and signals as Unix has them")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs torchrun and Unix signals")
 
 
 EVALUATE = "evaluate vanilla wiki.txt --recipe quick --device cpu --reading_params_path one.params --eval_corpus_path birth_dev.tsv"
@@ -151,7 +151,7 @@ assert not of_the_group()
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads as Linux lists them")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc thread list")
 def test_no_thread_outlives_the_group(tmp_path, monkeypatch):
     """One that did would now and then abort the process at exit."""
     (tmp_path / "threads.py").write_text(THREADS, encoding="utf-8")
@@ -171,7 +171,7 @@ def test_a_run_may_go_on_in_another_number_of_processes(beside, precise):
     assert process.returncode != 0 and not Path("other.params").exists()
     code, out, errors = execute(line.format("other") + " --resume", "--nproc_per_node 4", precise)
     assert code == 0, errors
-    assert re.search(r"^Going on after step \d+\.$", out, flags=re.MULTILINE)
+    assert re.search(r"^Resuming after step \d+\.$", out, flags=re.MULTILINE)
     assert_same_run("other", "four", tolerance=2e-2)
 
 
@@ -187,7 +187,7 @@ def test_a_killed_worker_ends_the_job_or_torchrun_restarts_it(beside, precise, r
         out, errors = process.communicate(timeout=300)
     if restarts:
         assert process.returncode == 0, errors
-        assert re.search(r"^Going on after step \d+\.$", out, flags=re.MULTILINE)
+        assert re.search(r"^Resuming after step \d+\.$", out, flags=re.MULTILINE)
         if not Path("whole.params").exists():
             assert execute(line.format("whole"), program=precise)[0] == 0
         assert_same_run(name, "whole", tolerance=2e-2)
@@ -213,7 +213,7 @@ def test_two_machines_train_as_one_and_begin_again_after_a_death_on_one(beside, 
         os.kill(int(workers[-1]), signal.SIGKILL)
         said = [machine.communicate(timeout=300) for machine in machines]
     assert [machine.returncode for machine in machines] == [0, 0], said
-    assert re.search(r"^Going on after step \d+\.$", said[0][0], flags=re.MULTILINE)
+    assert re.search(r"^Resuming after step \d+\.$", said[0][0], flags=re.MULTILINE)
     assert said[1][0] == "" and {path.name for path in tmp_path.iterdir()} == set(data)  # only the first prints and writes
     if not Path("whole.params").exists():
         assert execute(line.format("whole"), program=precise)[0] == 0
@@ -233,7 +233,7 @@ def meet(store, size, late):
         thread.start()
     for thread in members:
         thread.join(timeout=10)
-    assert len(names) == size, "they did not all come to a name"
+    assert len(names) == size, "not all of them arrived at a name"
     return names.values()
 
 
@@ -265,7 +265,7 @@ def test_who_waits_for_the_dead_does_not_wait_for_ever():
     [
         ("pretrain vanilla nowhere.txt --writing_params_path p", "can't read nowhere.txt"),
         ("pretrain vanilla wiki.txt", "pretrain needs --writing_params_path"),
-        ("pretrain vanilla wiki.txt --writing_params_path p --device cuda:1", "several processes take a GPU each, or cores"),
+        ("pretrain vanilla wiki.txt --writing_params_path p --device cuda:1", "several processes take a GPU each, or CPU cores"),
     ],
 )
 def test_a_mistake_is_said_once(beside, line, message):
@@ -286,7 +286,7 @@ def test_a_checkpoint_that_another_machine_has_is_not_overlooked(beside, tmp_pat
     Path(tmp_path, "far.checkpoint").touch()
     program = run_after(f'import os; os.chdir({str(tmp_path)!r} if os.environ["RANK"] == "1" else ".")', tmp_path)
     code, _, errors = execute(f"{PRETRAIN} --writing_params_path far --resume", "--nproc_per_node 2", program)
-    assert code != 0 and errors.count("run.py: error: far.checkpoint lies with process 1, not the first: copy it there") == 1
+    assert code != 0 and errors.count("run.py: error: far.checkpoint is with process 1, not with the first: copy it") == 1
     assert errors.count("run.py: error: ") == 1 and not Path("far").exists()
 
 

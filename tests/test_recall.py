@@ -123,9 +123,9 @@ def test_no_threshold_tells_right_from_wrong_better(pairs):
     [
         (0.9, {0.8: True, 0.3: False}, "Probably recalled: of the answers to dev.tsv at least 80% sure, 1 of 1 are right."),
         (0.5, {0.8: True, 0.3: False}, "Probably invented: of the answers to dev.tsv less than 80% sure, 0 of 1 are right."),
-        (0.5, {0.8: False}, "Probably invented: of its answers to dev.tsv, 0 of 1 are right, and at no confidence most of them."),
+        (0.5, {0.8: False}, "Probably invented: of its answers to dev.tsv, 0 of 1 are right, and at no confidence are most of them right."),
         (0.5, {0.9: True, 0.8: True}, "Recalled or invented? It was surer of all its answers to dev.tsv, of which 2 of 2 are right."),
-        (0.5, {}, "Recalled or invented? There is no table to tell by: give --eval_corpus_path one with places."),
+        (0.5, {}, "Recalled or invented? There is no table to judge by: give one with places, with --eval_corpus_path."),
     ],
 )
 def test_a_verdict_goes_by_what_came_of_answers_as_sure(confidence, graded, said):
@@ -205,7 +205,7 @@ def test_records_hold_what_the_model_says_and_survive_the_disk(tmp_path):
     wrong_kinds += [json.dumps(fine | {"log_probability": -(10**400)}), "[" * 10**5]
     for wrong in ("{}", "[1]", "no JSON", '{"question": 1}', json.dumps(fine | {"log_probability": float("nan")}), *wrong_kinds):
         (tmp_path / "b.jsonl").write_text((tmp_path / "a.jsonl").read_text(encoding="utf-8") + wrong, encoding="utf-8")
-        with pytest.raises(UserError, match=r"b.jsonl, line 3: no record"):
+        with pytest.raises(UserError, match=r"b.jsonl, line 3: not a record"):
             read_records(tmp_path / "b.jsonl")
 
 
@@ -354,15 +354,15 @@ def test_ask_and_details_from_the_command_line(folder, variant):
     Path("mine.txt").write_bytes(Path("wiki.txt").read_bytes())  # birth_dev.tsv need not be about this text
     of_mine = [word.replace("wiki.txt", "mine.txt") for word in asking]
     code, out, _ = run_here([*of_mine, question])
-    assert code == 0 and "There is no table to tell by" in out
+    assert code == 0 and "There is no table to judge by" in out
     assert "birth_dev.tsv, 0 of " in run_here([*of_mine, question, "--eval_corpus_path", "birth_dev.tsv"])[1]
     Path("birth_dev.tsv").write_text("Where was Ж born?\tLima\n", encoding="utf-8")  # it need not be about this text
     code, out, _ = run_here([*asking, question])
-    assert code == 0 and "There is no table to tell by" in out
-    assert "No table to tell by: birth_dev.tsv, characters that the pretraining corpus lacks: line 1 'Ж'" in out
+    assert code == 0 and "There is no table to judge by" in out
+    assert "No table to judge by: birth_dev.tsv, characters that the pretraining corpus lacks: line 1 'Ж'" in out
     Path("birth_dev.tsv").unlink()
     code, out, _ = run_here([*asking, question])
-    assert code == 0 and "There is no table to tell by" in out and "No table" not in out
+    assert code == 0 and "There is no table to judge by" in out and "No table" not in out
     code, _, errors = run_here(asking)
     assert code == 2 and errors == "run.py: error: ask needs a question, in quotes\n"
 

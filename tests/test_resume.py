@@ -114,7 +114,7 @@ def test_one_that_cant_be_written_leaves_the_one_before_and_the_run_its_way(tmp_
     checkpoints.previous.mkdir()  # where a file should go
     assert checkpoints.save({"step": 2}) is False and checkpoints.saved_step == 1
     errors = capsys.readouterr().err
-    assert f"warning: can't write {checkpoints.path}: " in errors and "; the checkpoint before stays" in errors
+    assert f"warning: can't write {checkpoints.path}: " in errors and "; the previous checkpoint, if any, is kept" in errors
     assert checkpoints.load() == {"step": 1}
     checkpoints.previous.rmdir()
     assert checkpoints.save({"step": 3}) is True and checkpoints.load() == {"step": 3}
@@ -185,7 +185,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_is_not_kept():
     trainer.train(lambda: None)
     with torch.no_grad():
         trainer.model.head.weight[3, 2] = torch.nan
-    with pytest.raises(UserError, match="a parameter is no number any more after step 15"):
+    with pytest.raises(UserError, match="a parameter is no longer finite after step 15"):
         trainer.state()
 
 

@@ -98,7 +98,7 @@ def test_tensorboard_gets_loss_rate_and_accuracy(folder):
 
 
 def test_predictions_are_what_one_question_at_a_time_gives(folder, monkeypatch):
-    """The printed rule written out: prompt, 32 greedy characters, the text between the first and the second MASK."""
+    """The assignment's rule written out: prompt, 32 greedy characters, the text between the first and the second MASK."""
     monkeypatch.setattr(evaluation, "AT_A_TIME", 4)  # ten questions in three batches
     corpus = CharCorruptionDataset(Path("wiki.txt").read_text(encoding="utf-8"), 96)
     torch.manual_seed(0)
@@ -127,7 +127,7 @@ def test_questions_that_are_mixed_in_are_told_of_and_so_are_those_that_a_recipe_
     monkeypatch.setattr(stages, "train", lambda *_: None)
     code, out, err = run_here(f"{TRAIN} --recipe {recipe} {flag}")
     assert code == 0, err
-    assert ("name them with --finetune_corpus_path" in out) == (recipe == "quick" and not flag)
+    assert ("name their file with --finetune_corpus_path" in out) == (recipe == "quick" and not flag)
     n_questions = len(Path("birth_places_train.tsv").read_text(encoding="utf-8").splitlines())
     assert (f"{n_questions} questions are mixed into the text." in out) == bool(flag)
 
@@ -201,21 +201,21 @@ def test_a_recipe_other_than_that_of_the_parameters_is_told_of(folder, monkeypat
     line = "finetune vanilla wiki.txt --reading_params_path l.params --writing_params_path f --finetune_corpus_path birth_places_train.tsv"
     assert "--recipe" not in run_here(line)[1]  # nothing says which recipe they are from
     write_card("l.params", {"arguments": {"recipe": "laptop"}})
-    assert "l.params was trained with --recipe laptop, not handout: give the same" in run_here(line)[1]
+    assert "l.params was trained with --recipe laptop, not handout: use the same" in run_here(line)[1]
     assert "l.params was trained" not in run_here(f"{line} --recipe laptop")[1]
 
 
 def test_the_bundled_text_is_announced(folder, monkeypatch):
     monkeypatch.setattr(stages, "train", lambda *_: None)
-    assert "its people are invented" not in run_here(TRAIN)[1]
+    assert "whose people are invented" not in run_here(TRAIN)[1]
     monkeypatch.setattr(files, "BUNDLED_SHA256", file_sha256("wiki.txt"))
-    assert "wiki.txt is the bundled text, its people are invented" in run_here(TRAIN)[1]
+    assert "wiki.txt is the bundled text, whose people are invented" in run_here(TRAIN)[1]
 
 
 def test_reproduce_goes_on_from_what_a_run_leaves(folder):
     pretrain("vanilla", "vanilla.pretrain.params")
     reproduce.refuse_others("perceiver", "quick", Path())
-    with pytest.raises(UserError, match="of another recipe than handout"):
+    with pytest.raises(UserError, match="trained with another recipe than handout"):
         reproduce.refuse_others("perceiver", "handout", Path())
 
 
@@ -255,7 +255,7 @@ def test_heads_that_a_card_tells_otherwise_are_named(tmp_path):
     load_params(four, tmp_path / "x.params")  # no card says otherwise
     write_card(tmp_path / "x.params", {"recipe": {"n_head": 2}})
     load_params(two, tmp_path / "x.params")
-    with pytest.raises(UserError, match="has heads 2, the command asks for 4: give the --recipe that it was trained with"):
+    with pytest.raises(UserError, match="has heads 2, but the command asks for 4: give the --recipe that it was trained with"):
         load_params(four, tmp_path / "x.params")
 
 
@@ -275,7 +275,7 @@ def test_how_it_is_computed_may_change_where_a_run_goes_on(folder):
     line = "pretrain vanilla wiki.txt --writing_params_path pre.params --finetune_corpus_path birth_places_train.tsv"
     assert run_here(line, *QUICK)[0] == 0
     code, out, errors = run_here(line, *QUICK, "--plain", "--resume")
-    assert code == 0 and "Going on after step " in out, errors
+    assert code == 0 and "Resuming after step " in out, errors
 
 
 def test_what_decides_a_result_is_of_a_runs_identity_and_how_it_is_computed_is_not(monkeypatch, folder):
@@ -456,8 +456,8 @@ def test_a_checkpoint_that_would_be_lost_is_named(folder):
         code, out, _ = run_here(f"{line} --recipe quick --max_epochs 1 --device cpu")
         assert code == 0 and "will be replaced" not in out
     code, out, _ = run_here(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu --seed 1")  # it does not resume from the other run's
-    assert code == 0 and "Going on" not in out
-    assert "p.checkpoint, of an earlier run, will be replaced; with --resume, the same run would go on from it." in out
+    assert code == 0 and "Resuming" not in out
+    assert "p.checkpoint, from an earlier run, will be replaced; with --resume, the same run would resume from it." in out
 
 
 def test_a_cluster_s_rank_does_not_silence_what_torchrun_did_not_start(folder, monkeypatch):
@@ -468,7 +468,7 @@ def test_a_cluster_s_rank_does_not_silence_what_torchrun_did_not_start(folder, m
     assert processes.local_rank() == 0
 
 
-UNIX = pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes among its files")
+UNIX = pytest.mark.skipif(sys.platform == "win32", reason="needs named pipes in the file system")
 TRAIN = "pretrain vanilla wiki.txt --writing_params_path p"
 TUNE = "finetune vanilla wiki.txt --writing_params_path p --finetune_corpus_path"
 EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_dev.tsv --recipe quick --reading_params_path"
@@ -493,14 +493,14 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         (f"{TRAIN} --seed 99999999999999999999", "--seed: invalid int"),
         (f"{TRAIN} --seed -1", "--seed: invalid int from 0"),
         (f"{TRAIN} --device meta", "device 'meta' can't be used here"),
-        ("pretrain vanilla wiki.txt --writing_params_path wiki.txt", "can't write wiki.txt: it is no ordinary file, or one of the inputs"),
+        ("pretrain vanilla wiki.txt --writing_params_path wiki.txt", "can't write wiki.txt: it is one of the inputs, or not an ordinary"),
         (
             f"{TUNE} strange.tsv --writing_params_path pre.params --reading_params_path pre.params",
-            "pre.params: it is no ordinary file, or one of",
+            "pre.params: it is one of the inputs, or not",
         ),
-        (f"{TUNE} strange.tsv --writing_params_path strange.tsv", "can't write strange.tsv: it is no ordinary file, or one of the inputs"),
-        (f"{EVALUATE} pre.params --outputs_path birth_dev.tsv", "can't write birth_dev.tsv: it is no ordinary file, or one of the inputs"),
-        (f"{EVALUATE} pre.params --details_path o", "two outputs have the same path: name another"),
+        (f"{TUNE} strange.tsv --writing_params_path strange.tsv", "can't write strange.tsv: it is one of the inputs, or not an"),
+        (f"{EVALUATE} pre.params --outputs_path birth_dev.tsv", "can't write birth_dev.tsv: it is one of the inputs, or not an"),
+        (f"{EVALUATE} pre.params --details_path o", "two outputs have the same path: change one of them"),
         (f"{TRAIN} Who? --recipe quick --max_epochs 1", "pretrain takes no 'Who?'"),
         ("pretrain vanilla wiki.txt --writing_params_path /dev/null", "can't write /dev/null"),
         (f"{TRAIN} --device gpu", "device 'gpu' can't be used here"),
@@ -512,7 +512,7 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
             "can't write astray: its folder must exist",
             marks=UNIX,
         ),
-        ("pretrain vanilla wiki.txt --writing_params_path .", "can't write .: it is no ordinary file"),
+        ("pretrain vanilla wiki.txt --writing_params_path .", "can't write .: it is one of the inputs, or not an ordinary file"),
         *((f"{TRAIN} --recipe quick --writing_params_path {new}", f"can't write {new}: it names a folder") for new in ("new/", "new/.")),
         ("pretrain perceiver wiki.txt --writing_params_path p --bottleneck_dim 129", "bottleneck_dim is 129"),
         (f"{TUNE} none.tsv", "run.py: error: can't read none.tsv: No such file"),
@@ -526,17 +526,17 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         (f"{EVALUATE} list.params", "list.params holds a list, not a model's parameters"),
         (f"{EVALUATE} evil.params", "evil.params is not a file of parameters"),
         (f"{EVALUATE} half.params", "half.params is not a file of parameters"),
-        (f"{EVALUATE} flipped.params", "flipped.params is not a file of parameters, or damaged"),
-        (f"{EVALUATE} nan.params", "nan.params holds what is no number in blocks.2.mlp.0.bias"),
-        (f"{EVALUATE} text.params", "text.params holds something else than numbers: 'head.weight' is str"),
-        (f"{EVALUATE} whole.params", "whole.params holds something else than numbers: 'head.weight' is torch.int64"),
+        (f"{EVALUATE} flipped.params", "flipped.params is not a file of parameters, or is damaged"),
+        (f"{EVALUATE} nan.params", "nan.params holds infinite or NaN values in blocks.2.mlp.0.bias"),
+        (f"{EVALUATE} text.params", "text.params holds something other than floating-point numbers: 'head.weight' is str"),
+        (f"{EVALUATE} whole.params", "whole.params holds something other than floating-point numbers: 'head.weight' is torch.int64"),
         (f"{EVALUATE} shape.params", "shape.params does not fit the model: see ln_f.bias"),
         (f"{EVALUATE} more.params", "more.params does not fit the model: see blocks.0.spy"),
         (f"{EVALUATE} number.params", "number.params holds a float, not a model's parameters"),
         (f"{EVALUATE} bomb.params", "bomb.params unpacks to 500.0 MB, far more than the model has"),
-        pytest.param(f"{EVALUATE} pipe", "can't read pipe: it is no ordinary file", marks=UNIX),
-        pytest.param("pretrain vanilla pipe --writing_params_path p", "can't read pipe: it is no ordinary file", marks=UNIX),
-        pytest.param(f"{TUNE} pipe", "can't read pipe: it is no ordinary file", marks=UNIX),
+        pytest.param(f"{EVALUATE} pipe", "can't read pipe: it is not an ordinary file", marks=UNIX),
+        pytest.param("pretrain vanilla pipe --writing_params_path p", "can't read pipe: it is not an ordinary file", marks=UNIX),
+        pytest.param(f"{TUNE} pipe", "can't read pipe: it is not an ordinary file", marks=UNIX),
         (f"{EVALUATE} other.params", "other.params does not fit the model: see blocks.0.ln1.weight"),
         (
             f"{EVALUATE} pre.params --eval_corpus_path strange.tsv",
@@ -546,11 +546,11 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         (f"{EVALUATE} pre.params --eval_corpus_path no_tab.tsv", "no_tab.tsv, line 2: no tab"),
         (
             f"{EVALUATE} pre.params --recipe handout",
-            "pre.params has width 128, the command asks for 256: give the --recipe that it was trained with",
+            "pre.params has width 128, but the command asks for 256: give the --recipe that it was trained with",
         ),
-        (EVALUATE.replace("vanilla", "synthesizer") + " pre.params", "pre.params has variant vanilla, the command asks for synthesizer"),
-        (EVALUATE.replace("vanilla", "perceiver") + " pre.params", "pre.params has variant vanilla, the command asks for perceiver"),
-        (EVALUATE.replace("vanilla", "perceiver") + " down.params", "down.params has bottleneck_dim 16, the command asks for 32"),
+        (EVALUATE.replace("vanilla", "synthesizer") + " pre.params", "pre.params has variant vanilla, but the command asks for synth"),
+        (EVALUATE.replace("vanilla", "perceiver") + " pre.params", "pre.params has variant vanilla, but the command asks for perceiver"),
+        (EVALUATE.replace("vanilla", "perceiver") + " down.params", "down.params has bottleneck_dim 16, but the command asks for 32"),
         (EVALUATE.replace("wiki.txt", "smaller.txt") + " pre.params", "pre.params has vocabulary size"),
         (EVALUATE.replace("wiki.txt", "shifted.txt") + " pre.params", "was trained with other characters than this corpus has"),
     ],
@@ -574,7 +574,7 @@ def test_characters_that_the_corpus_lacks_can_be_left_out(mistakes):
         assert ("3 characters that the pretraining corpus lacks are left out, in 2 questions." in out) == (table == "strange.tsv")
     assert said["strange.tsv"] == said["known.tsv"] and len(said["strange.tsv"].split("\n")) == 3
     code, _, err = run_here("ask vanilla wiki.txt --recipe quick --reading_params_path pre.params --unknown skip", "日本")
-    assert code == 2 and "nothing of the question is left to ask" in err
+    assert code == 2 and "nothing is left of the question" in err
     known.unlink()
     Path("o").unlink()
 
@@ -647,7 +647,7 @@ def test_a_card_of_other_parameters_is_not_believed(mistakes):
 
 
 def test_a_full_handout_checkpoint_round_trips_and_is_a_plain_state_dict(folder):
-    """What another implementation would write and read: an ordinary dict of tensors under the contract's names."""
+    """What another implementation would write and read: an ordinary dict of tensors under the assignment's names."""
     torch.manual_seed(0)
     save_params(sharpened(untrained(stages.read_corpus("wiki.txt", "vanilla", RECIPES["handout"]), "handout"), std=0.1), "p")
     state = torch.load("p", weights_only=True)

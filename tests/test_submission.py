@@ -120,7 +120,7 @@ def test_the_other_edition_and_both(project, outputs):
     assert "the synthesizer edition" in said and "; the course asks for 5% of the test, which nobody here can know\n" in said
     assert names_in(project) >= {*PARTS["synthesizer"]} | VANILLA
     code, _, errors = collect(project, "--edition", "all")
-    assert code == 1 and "Of the 15 files of the all edition" in errors
+    assert code == 1 and "Problems found (the all edition has 15 files)" in errors
     assert all(f"{name} is missing" in errors for name in PARTS["perceiver"][1:])
     assert find_edition(project) == "synthesizer"
 
@@ -157,7 +157,7 @@ def test_one_answer_may_be_rounded_otherwise_and_no_more(project):
         path.write_text("".join(f"{line}\n" for line in ["Nowhere"] * wrong + said[wrong:]), encoding="utf-8")
         code, _, errors = collect(project)
         assert code == expected, errors
-    assert f"{path.name} is stale: vanilla.finetune.params answers 2 of 10 questions otherwise: evaluate again" in errors
+    assert f"{path.name} is stale: vanilla.finetune.params answers 2 of 10 questions differently: evaluate again" in errors
 
 
 def test_damaged_parameters_and_those_of_another_text_are_named(project):
@@ -165,7 +165,7 @@ def test_damaged_parameters_and_those_of_another_text_are_named(project):
         file.write("a new character: \u0394\n")
     (project / "vanilla.model.params").write_bytes(b"no parameters")
     code, _, errors = collect(project)
-    assert code == 1 and "vanilla.model.params is not a file of parameters, or damaged" in errors
+    assert code == 1 and "vanilla.model.params is not a file of parameters, or is damaged" in errors
     assert "vanilla.finetune.params was trained on another text than this wiki.txt" in errors
 
 
@@ -179,9 +179,9 @@ def test_the_same_files_make_the_same_zip(project):
 
 
 def test_the_invented_corpus_is_announced(project, monkeypatch):
-    assert "its people are invented" not in collect(project)[1]
+    assert "whose people are invented" not in collect(project)[1]
     monkeypatch.setattr("files.BUNDLED_SHA256", file_sha256(project / "wiki.txt"))
-    assert "its people are invented" in collect(project)[1]
+    assert "whose people are invented" in collect(project)[1]
 
 
 # ---------------------------------------------------------------- make reproduce
@@ -210,7 +210,7 @@ def test_the_commands_are_the_handouts_in_their_order():
     assert list(commands("synthesizer")) == [line.replace("perceiver", "synthesizer") for line in others]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals as Unix has them")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
 @pytest.mark.parametrize("ends", ["by itself", "in good order"])
 def test_sigterm_is_sent_on_and_what_it_makes_of_it_is_waited_for(tmp_path, ends):
     note = {"by itself": "", "in good order": "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143));"}[ends]
@@ -222,7 +222,7 @@ def test_sigterm_is_sent_on_and_what_it_makes_of_it_is_waited_for(tmp_path, ends
         assert process.wait(timeout=30) == 143
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there, links need rights")
+@pytest.mark.skipif(sys.platform == "win32", reason="creating links needs a privilege on Windows")
 def test_from_a_folder_that_is_a_link_a_command_is_found(tmp_path):
     (tmp_path / "elsewhere/deep").mkdir(parents=True)
     (tmp_path / "demo").symlink_to(tmp_path / "elsewhere/deep")
@@ -248,10 +248,10 @@ def test_parameters_of_another_recipe_or_text_are_named_before_the_first_command
         write_card(tmp_path / name, {"arguments": {"recipe": "laptop"}, "corpus_sha256": file_sha256(tmp_path / "wiki.txt")})
     assert reproduce.reproduce("perceiver", "laptop", tmp_path) == 0 and ran
     ran.clear()
-    with pytest.raises(UserError, match=r"^vanilla.model.params, perceiver.pretrain.params: of another recipe than handout, or another"):
+    with pytest.raises(UserError, match=r"^vanilla.model.params, perceiver.pretrain.params: trained with another recipe than handout, or"):
         reproduce.reproduce("perceiver", "handout", tmp_path)
     (tmp_path / "wiki.txt").write_text("Cy Du. Cy Du was born in Lima.\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"^vanilla.model.params: of another recipe than laptop, or another wiki.txt than this: delete "):
+    with pytest.raises(UserError, match=r"^vanilla.model.params: trained with another recipe than laptop, or on another wiki.txt"):
         reproduce.reproduce("synthesizer", "laptop", tmp_path)
     assert not ran
 
@@ -269,4 +269,4 @@ def test_every_command_is_run_and_a_failure_stops_there(monkeypatch, capsys):
     assert reproduce.reproduce("synthesizer", "laptop", Path()) == 7
     pretraining = "pretrain vanilla wiki.txt --writing_params_path vanilla.pretrain.params --recipe laptop"
     assert ran[-1].endswith(f"{pretraining} --finetune_corpus_path birth_places_train.tsv --resume")
-    assert "Stopped with exit code 7. The same command goes on from here, once that is mended." in capsys.readouterr().out
+    assert "Stopped with exit code 7. The same command resumes from here, once that is fixed." in capsys.readouterr().out
