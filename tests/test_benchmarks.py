@@ -284,7 +284,7 @@ def test_knowledge_draws_the_mean_of_seeds_by_epoch(monkeypatch, tmp_path):
     ("change", "message"),
     [
         ("epochs=3", "a recipe has no 'epochs'"),
-        *((wrong, "of plain values") for wrong in ("muon_lr=fast", "muon_lr", "offset=1)")),
+        *((wrong, "with plain values") for wrong in ("muon_lr=fast", "muon_lr", "offset=1)")),
         ("pretrain_epochs=1.5", "--change pretrain_epochs=1.5: it must be like 650, 150, 75"),
         *((wrong, "it must be like") for wrong in ("dropout='x'", "mixes_questions=1", "offset=None", "length_draws=True", "betas=.9")),
     ],
