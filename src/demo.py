@@ -42,6 +42,9 @@ def main() -> int:
     print_table()
     print(f"\nDone in {time.monotonic() - started:.0f} s. The files are in {FOLDER}/; the curves: tensorboard --logdir {FOLDER}/expt/")
     print(f"What it knows and what it makes up, on a page: {FOLDER}/report.html")
+    question = read_questions(FOLDER / DEV)[0][0]
+    ask = f"ask vanilla {FOLDER}/{TEXT} --recipe quick --reading_params_path {FOLDER}/vanilla.finetune.params"
+    print(f'Ask it yourself: python src/run.py {ask} "{question}"')
     print(f"What a grader would say: python autograder/grade.py {FOLDER}/assignment5.zip --data {FOLDER} --recipe quick")
     return 0
 

@@ -47,15 +47,15 @@ def parse_arguments() -> Namespace:
     parser.add_argument("function", choices=NEEDED_FLAGS, help="what to do")
     parser.add_argument("variant", choices=VARIANTS, help="which model")
     parser.add_argument("pretrain_corpus_path", help="text, one document per line; the vocabulary always comes from here")
-    parser.add_argument("question", nargs="?", help="what to ask")
+    parser.add_argument("question", nargs="?", help="what to ask, for ask")
     parser.add_argument("--bottleneck_dim", type=number(int, 1), default=32, help="latents of the perceiver (default 32)")
 
     files = parser.add_argument_group("files")
     files.add_argument("--reading_params_path", help="parameters to start from")
-    files.add_argument("--writing_params_path", help="where the trained parameters go")
+    files.add_argument("--writing_params_path", help="where the trained parameters go; pretrain and finetune need it")
     files.add_argument("--finetune_corpus_path", help="questions and places, separated by a tab; pretrain mixes them in, if given")
     files.add_argument("--eval_corpus_path", help="questions to answer; in training, to watch progress on; for ask, to judge certainty by")
-    files.add_argument("--outputs_path", help="where the predictions go, one per line")
+    files.add_argument("--outputs_path", help="where the predictions go, one per line; evaluate needs it")
     files.add_argument("--details_path", help="where evaluate writes how sure it is of each answer, as JSON lines")
     files.add_argument("--report_path", help="where evaluate writes the same as an HTML page")
     unknown = "what to do with characters of the questions to answer that the corpus lacks: stop (default), or skip them"
@@ -66,7 +66,8 @@ def parse_arguments() -> Namespace:
     training.add_argument("--recipe", choices=RECIPES, default="handout", help="hyperparameters; the flags below override them")
     training.add_argument("--pretrain_lr", type=rate, help=f"peak learning rate of pretraining (handout: {handout.pretrain_lr})")
     training.add_argument("--finetune_lr", type=rate, help=f"peak learning rate of finetuning (handout: {handout.finetune_lr})")
-    training.add_argument("--max_epochs", type=number(int, 1), help="passes over the training data")
+    epochs = f"{handout.pretrain_epochs}; finetune {handout.finetune_epochs}, or {handout.finetune_epochs_pretrained} from a checkpoint"
+    training.add_argument("--max_epochs", type=number(int, 1), help=f"passes over the training data (handout: {epochs})")
     training.add_argument("--batch_size", type=number(int, 1), help="examples per step")
     training.add_argument("--dropout", type=number(float, 0, 1), help=f"share of activations dropped (handout: {handout.dropout})")
     training.add_argument("--seed", type=number(int, 0, 2**63), default=0, help="seed of all random choices (default 0)")
