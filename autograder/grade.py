@@ -31,6 +31,7 @@ from handout import ASKED_FOR, DEV, EDITION_VARIANTS, PARTS, ROUNDING, TEST, TEX
 
 MINUTES = 8.5  # for everything; Gradescope allows ten
 ASKED_AGAIN = {"dev": 24, "test": 48}  # how many questions of each
+ANSWERED_AGAIN = "again.predictions"  # the file that the answers go to
 SECONDS_TO_ANSWER, SECONDS_TO_PROBE = 100, 60
 LARGEST_RESULT = 3 * 10**6  # bytes of JSON from the probe
 
@@ -219,13 +220,13 @@ class Grader:
         ending = "\t?\n" if split == "dev" else "\n"  # as in the files, but without the places: code may rely on the tab
         questions = "".join(f"{self.questions[split][index]}{ending}" for index in indices)
         command = [sys.executable, "src/run.py", "evaluate", variant, TEXT, "--reading_params_path", params]
-        command += ["--eval_corpus_path", name, "--outputs_path", "again.predictions"]
+        command += ["--eval_corpus_path", name, "--outputs_path", ANSWERED_AGAIN]
         if variant == "perceiver":
             command += ["--bottleneck_dim", str(self.described.get(params, {}).get("bottleneck_dim") or 64)]
         command += ["--recipe", self.recipe] if self.recipe else []
         files = {TEXT: self.characters, params: self.folder / params, name: questions.encode(), **self.code()}
-        ended = self.box.run(command, files, ["again.predictions"], SECONDS_TO_ANSWER)
-        again = split_rows(ended.files.get("again.predictions", b"").decode("utf-8", errors="replace"))
+        ended = self.box.run(command, files, [ANSWERED_AGAIN], SECONDS_TO_ANSWER)
+        again = split_rows(ended.files.get(ANSWERED_AGAIN, b"").decode("utf-8", errors="replace"))
         if ended.problem or len(again) != len(indices):
             what = ended.problem or f"it gave {len(again)} answers"
             told = f"The code did not answer {len(indices)} {split} questions with {params}: {what}."

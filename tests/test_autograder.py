@@ -297,7 +297,11 @@ import subprocess, sys
 again = "import time; time.sleep(60); open('WHERE TO', 'w')"
 subprocess.Popen([sys.executable, "-c", again], start_new_session=True)
 """
-LINK = "import os, sys\nos.symlink('/etc/passwd', 'again.predictions' if 'run.py' in sys.argv[0] else 'result.json')\nos._exit(0)"
+LINK = """
+import os, sys
+os.symlink("/etc/passwd", sys.argv[sys.argv.index("--outputs_path") + 1] if "run.py" in sys.argv[0] else "result.json")
+os._exit(0)
+"""
 FORK = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
 FILL = "number = 0\nwhile True:\n    number += 1\n    open(str(number), 'wb').write(bytes(10**7))"
 SPOIL = "import pathlib\n[path.unlink() for path in pathlib.Path('.').rglob('*') if path.is_file()]\nraise SystemExit(0)"
@@ -344,6 +348,7 @@ def test_what_a_submission_loses(grading, data, hides, monkeypatch, tmp_path, na
     monkeypatch.setattr(grade, "SECONDS_TO_ANSWER", 4)
     monkeypatch.setattr(grade, "SECONDS_TO_PROBE", 4)
     monkeypatch.setattr(sandbox, "DISK", 50 * 10**6)
+    monkeypatch.setattr(grade, "ANSWERED_AGAIN", f"again.{os.getpid()}.predictions")  # other graders may run beside the tests
     change, expected, said = (CARELESS | HOSTILE)[name]
     files = change(written(data, "perceiver"))
     aimed_at = {"looks for the answers": "gold.tsv", "rewrites the results": "results.json"}.get(name)
@@ -363,7 +368,7 @@ def test_what_a_submission_loses(grading, data, hides, monkeypatch, tmp_path, na
     assert time.monotonic() - began < 60
     assert {path: path.read_bytes() for path in untouched} == before
     ps = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=False).stdout
-    assert str(tmp_path / "outlived") not in ps and "--outputs_path again.predictions" not in ps
+    assert str(tmp_path / "outlived") not in ps and f"--outputs_path {grade.ANSWERED_AGAIN}" not in ps
     places = set(gold(data, "test").values()) - set(gold(data, "dev").values())
     assert not places & set(re.findall(r"\w+", report.table()))  # no output reveals a place from the test
 
