@@ -1,10 +1,14 @@
-"""A small invented world, made once for all tests."""
+"""What all tests share: a small invented world, made once, and their settings."""
 
 import shutil
 
 import pytest
+from hypothesis import settings
 
 from make_corpus import write_world
+
+settings.register_profile("patient", deadline=None)  # another program may hold a case up
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

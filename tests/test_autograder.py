@@ -258,6 +258,11 @@ CARELESS = {
         {"vanilla dev", "vanilla test"},
         "vanilla:",
     ),
+    "predictions of the test alone that are not the model's": (
+        lambda files: files | {name: b"Rome\n" * files[name].count(b"\n") for name in PARTS["vanilla"][2:]},
+        {"vanilla dev", "vanilla test"},
+        "test questions differently from the file",
+    ),
     "answers that are all wrong": (all_wrong, {"nopretrain"}, "0 of 51 dev places right"),
     "the pretrained model in place of the other": (not_pretrained_by_name_alone, {"nopretrain"}, "a model without pretraining"),
     "another model without pretraining": (lambda files: forged(files, "nopretrain"), {"nopretrain"}, "differently from the file"),
@@ -360,12 +365,10 @@ def test_what_a_submission_loses(grading, data, hides, monkeypatch, tmp_path, na
         assert str(tmp_path / "outlived").encode() in files["src/run.py"]
     untouched = [path for path in data.iterdir() if hides or path.name != "results.json"]
     before = {path: path.read_bytes() for path in untouched}
-    began = time.monotonic()
     report = grading(files)
     assert lost(report, hides) == {key for key in expected if hides or not key.endswith("test")}, report.table()
     assert re.search(said, report.table()), report.table()
     assert report.score() == sum(points for key, points in ALL_POINTS.items() if key not in lost(report) and (hides or "test" not in key))
-    assert time.monotonic() - began < 60
     assert {path: path.read_bytes() for path in untouched} == before
     ps = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=False).stdout
     assert str(tmp_path / "outlived") not in ps and f"--outputs_path {grade.ANSWERED_AGAIN}" not in ps
@@ -524,6 +527,21 @@ def test_links_in_an_unpacked_submission_are_refused(tmp_path):
     (tmp_path / "in/src").symlink_to("/etc")
     with pytest.raises(Refused, match="a link"):
         take_in(tmp_path / "in", tmp_path / "out")
+
+
+def test_answers_to_other_questions_are_refused(data, tmp_path):
+    rows = (data / "gold.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
+    questions, _ = read_questions(data / "birth_test_inputs.tsv")
+    for others in (rows[::-1], rows[:-1], [row.split("\t")[0] + "\n" for row in rows]):
+        (tmp_path / "others.tsv").write_text("".join(others), encoding="utf-8")
+        with pytest.raises(UserError, match=r"others.tsv is not birth_test_inputs.tsv with a tab and a place after each question"):
+            grade.read_answers(tmp_path / "others.tsv", questions)
+
+
+def test_without_answers_the_test_is_confirmed_and_not_graded(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(Grader, "describe_params", lambda _: {})
+    report = Grader(data, None, None).grade(zipped(written(data, "perceiver"), tmp_path / "assignment5.zip"))
+    assert not lost(report, hides=False) and report.table().endswith("20 of 20 points, 13 not graded here")
 
 
 def test_it_does_not_give_the_answers_to_who_can_read_them(data, monkeypatch):
@@ -702,8 +720,10 @@ def test_span_corruption_is_judged_by_each_of_its_properties():
         assert failures([nothing] * len(examples)) == [True] * 4
     assert failures(examples_of(lines, lambda line: (44, *right(line)[1:])))[2]  # too long, and always the same length
     assert failures(examples_of(lines, lambda line: (20, *right(line[:20])[1:])))[2]
+    assert failures(examples_of(lines, lambda line: (random.randint(3, 43), *right(line[:20])[1:])))[2]  # too short
     assert failures(examples_of(lines, lambda line: (40, 0, 20)))[3]  # half of it masked
     assert failures(examples_of(lines, lambda line: (random.randint(4, 43), 0, 1)))[3]
+    assert failures(examples_of(lines, lambda line: (random.randint(6, 43), 0, 6))) == [False, False, False, True]  # always six
     (x, y), *others = examples
     changed = [[3 if x[0] == 2 else 2, *x[1:]], y]  # the first two letters of the vocabulary
     assert failures([changed, *others]) == [False, True, False, False]  # text that is not the line's

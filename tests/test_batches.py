@@ -5,7 +5,7 @@ import random
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
@@ -27,7 +27,6 @@ def spell_pair(dataset, x, y):
 # ---------------------------------------------------------------- cutting
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_cutting_a_batch_of_codes_is_cutting_each_document(data):
     documents = data.draw(st.lists(TEXT, min_size=1, max_size=4).filter(any))
@@ -184,6 +183,22 @@ def test_so_is_a_batch_of_cuts():
     assert [string.rstrip("□") for string in asked] == sorted(f"Person {i} and⁇town {i}⁇" for i in range(5, 15))
 
 
+def test_datasets_joined_into_one_text_as_on_a_gpu_give_the_same_batches():
+    apart, joined = (CutBatches([CORPUS, NAMES], 32, 3, 0, Shapes(300, 1), CPU) for _ in range(2))
+    joined.shifts, joined.codes = [0, len(CORPUS.codes)], [torch.cat(joined.codes)]
+    for step in range(len(apart)):
+        for one, other in zip(apart[step].parts, joined[step].parts, strict=True):
+            assert torch.equal(one.x, other.x) and torch.equal(one.y, other.y)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_batches_on_a_gpu_are_those_of_a_cpu():
+    cpu, gpu = (CutBatches([CORPUS, NAMES], 32, 3, 0, Shapes(300, 1), torch.device(kind)) for kind in ("cpu", "cuda"))
+    for step in range(len(cpu)):
+        for one, other in zip(cpu[step].parts, gpu[step].parts, strict=True):
+            assert torch.equal(one.x, other.x.cpu()) and torch.equal(one.y, other.y.cpu())
+
+
 def test_a_dataset_that_makes_its_items_otherwise_is_asked_for_them():
     class Shouting(CharCorruptionDataset):
         def __getitem__(self, index):
@@ -194,10 +209,9 @@ def test_a_dataset_that_makes_its_items_otherwise_is_asked_for_them():
     assert set(torch.cat([part.x.flatten() for part in batches[0].parts]).tolist()) == {0, 1, CORPUS.stoi["P"]}
 
 
-@pytest.mark.parametrize("kind", ["at once", "one by one"])
-def test_drawing_a_batch_leaves_the_default_generator_alone(kind):
+def test_drawing_a_batch_of_cuts_leaves_the_default_generator_alone():
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    split_batches(kind, Shapes(300, 1))[2]
+    split_batches("at once", Shapes(300, 1))[2]
     assert torch.equal(torch.rand(3), expected)

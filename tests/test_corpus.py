@@ -6,7 +6,7 @@ import time
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import corpus
@@ -28,7 +28,6 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(corpus, "CACHE_FROM", 1)
 
 
-@settings(deadline=None)
 @given(st.lists(TEXT, max_size=5))
 def test_documents_are_the_split_text(lines):
     text = "\n".join(lines)
@@ -47,7 +46,6 @@ def test_documents_are_the_split_text(lines):
     assert begins.tolist() == [sum(len(line) + 1 for line in expected[:i]) for i in range(len(expected))]
 
 
-@settings(deadline=None)
 @given(st.lists(TEXT.filter(str.strip), min_size=1, max_size=5), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
 def test_a_file_in_pieces_reads_like_a_file_at_once(tmp_path_factory, lines, ending, bom):
     path = tmp_path_factory.mktemp("text") / "text.txt"

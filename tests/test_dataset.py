@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from console import UserError
@@ -40,7 +40,6 @@ def test_vocabulary_is_the_two_sentinels_and_the_sorted_characters():
     assert dataset.data == ["ca", "bé", ""] and len(dataset) == 3
 
 
-@settings(deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=3), st.sampled_from([6, 16, 50, 128]), st.integers(0, 2**32))
 def test_every_example_is_a_corrupted_prefix_of_its_document(documents, block_size, seed):
     dataset = CharCorruptionDataset("\n".join(documents), block_size)

@@ -83,9 +83,14 @@ def wait_for_bar(process):
         seen += process.stderr.read(1)
 
 
+def slow_down(folder, times):
+    """Make the text so many times as long, for steps on all of it that take longer."""
+    text = (folder / "wiki.txt").read_text(encoding="utf-8")
+    (folder / "wiki.txt").write_text(text * times, encoding="utf-8")
+
+
 def test_a_second_ctrl_c_stops_at_once(folder):
-    text = Path("wiki.txt").read_text(encoding="utf-8")
-    Path("wiki.txt").write_text(text * 60, encoding="utf-8")  # so that a step takes a long time
+    slow_down(folder, 60)
     with start(f"{LONG} --batch_size 100000") as process:
         wait_for_bar(process)
         process.send_signal(signal.SIGINT)
@@ -97,7 +102,8 @@ def test_a_second_ctrl_c_stops_at_once(folder):
 
 def test_a_second_sigterm_does_not_keep_it_from_saving(folder):
     """As happens when it is sent to a whole process group, whose members pass it on to each other."""
-    with start(f"{LONG} --checkpoint_minutes 5") as process:
+    slow_down(folder, 6)
+    with start(f"{LONG} --batch_size 100000") as process:
         wait_for_bar(process)
         for _ in range(3):
             process.send_signal(signal.SIGTERM)
@@ -124,6 +130,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_gives_the_same_result(
     code, out, errors = run_here(f"{line} --resume")
     assert code == 0 and "warning: a.params.checkpoint is damaged, and not used" in errors
     assert "Resuming after step 13." in out and Path("a.params").read_bytes() == expected
+    assert [step for step, _ in curve("run")["train/loss"]] == list(range(14))  # the last one had been logged, and was done again
 
 
 # ---------------------------------------------------------------- denied their files

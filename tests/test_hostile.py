@@ -69,7 +69,7 @@ LINES = {"texts": PRETRAIN, "tables to finetune on": FINETUNE, "tables to mix in
 def test_any_content_of_a_text_or_table(folder, kind, soak):
     codes = []
 
-    @settings(max_examples=examples(soak, 0.16), deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(soak, 0.16), suppress_health_check=list(HealthCheck))
     @given(contents)
     def one(content):
         codes.append(check(LINES[kind], content))
@@ -82,7 +82,7 @@ def test_any_damage_to_parameters(folder, soak):
     whole = Path("pre.params").read_bytes()
     codes = []
 
-    @settings(max_examples=examples(soak, 0.2), deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(soak, 0.2), suppress_health_check=list(HealthCheck))
     @given(st.integers(0, len(whole) - 1), st.binary(max_size=40), st.booleans())
     def one(at, change, cut):
         damaged = whole[:at] + change + (b"" if cut else whole[at + len(change) :])

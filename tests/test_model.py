@@ -6,7 +6,6 @@ import re
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from attention import SynthesizerAttention
 from model import GPT, Block, DownProjectBlock, GPTConfig, UpProjectBlock, variant_flags
@@ -141,13 +140,6 @@ def test_gradients_agree_that_latents_hide_the_inputs_beyond_them():
     logits[0, 8].sum().backward()
     used = embedded[0].grad[0].abs().sum(dim=-1) > 0
     assert used.tolist() == [True] * 5 + [False] * 3 + [True, False]
-
-
-def test_block_is_two_residual_lines():
-    block = small("vanilla").blocks[0]
-    x = torch.randn(2, 7, 8, dtype=torch.float64)
-    h = x + block.attn(F.layer_norm(x, (8,), block.ln1.weight, block.ln1.bias))
-    torch.testing.assert_close(block(x), h + block.mlp(F.layer_norm(h, (8,), block.ln2.weight, block.ln2.bias)))
 
 
 def test_perceiver_blocks_normalise_the_learned_queries_and_the_latents():

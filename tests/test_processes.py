@@ -183,7 +183,6 @@ def test_a_killed_worker_ends_the_job_or_torchrun_restarts_it(beside, precise, r
         wait_for(f"{name}.params.checkpoint.previous")
         workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
         os.kill(int(workers[-1]), signal.SIGKILL)
-        began = time.monotonic()
         out, errors = process.communicate(timeout=300)
     if restarts:
         assert process.returncode == 0, errors
@@ -192,7 +191,7 @@ def test_a_killed_worker_ends_the_job_or_torchrun_restarts_it(beside, precise, r
             assert execute(line.format("whole"), program=precise)[0] == 0
         assert_same_run(name, "whole", tolerance=2e-2)
     else:
-        assert process.returncode != 0 and time.monotonic() - began < 60
+        assert process.returncode != 0
         assert not Path(f"{name}.params").exists() and Path(f"{name}.params.checkpoint").exists()
 
 

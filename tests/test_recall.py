@@ -21,7 +21,7 @@ from console import UserError
 from curves import Curves
 from dataset import CharCorruptionDataset
 from decoding import likeliest_answers
-from evaluation import Watcher, verdict
+from evaluation import Table, Watcher, measure_certainty, verdict
 from files import read_predictions
 from helpers import run_here, sharp_model
 from inventions import among_most_taught, language, most_frequent, what_they_follow
@@ -47,10 +47,9 @@ def test_log_probability_and_entropy_are_those_of_one_character_at_a_time(varian
     monkeypatch.setattr("recall.AT_A_TIME", 2)  # three questions in two batches
     model = sharp_model(variant)
     prompts, said, end = [[1, 2, 3], [4, 5, 6, 7, 8, 2, 3, 3], [5]], [[4, 4], [3], []], 8
+    scores = score_answers(model.train(), prompts, said, end, 3)  # dropout is off all the same
     with torch.no_grad():
-        for prompt, answered, (log_probability, entropy, others) in zip(
-            prompts, said, score_answers(model, prompts, said, end, 3), strict=True
-        ):
+        for prompt, answered, (log_probability, entropy, others) in zip(prompts, said, scores, strict=True):
             assert log_probability == pytest.approx(probability(model, prompt, [*answered, end]), abs=1e-5)
             first = F.softmax(model(torch.tensor([prompt]))[0][0, -1].double(), dim=-1)
             assert entropy == pytest.approx(torch.distributions.Categorical(first).entropy().item(), abs=1e-5)
@@ -133,6 +132,14 @@ def test_a_verdict_goes_by_what_came_of_answers_as_sure(confidence, graded, said
     assert verdict(record, "dev.tsv", fit_threshold(list(graded), list(graded.values()))) == said
 
 
+def test_certainty_is_measured_by_the_answers_to_a_table(monkeypatch):
+    sure = {"Ulm": 0.9, "Rome": 0.7, "Oslo": 0.2}
+    monkeypatch.setattr("evaluation.answer_questions", lambda *_: list(sure))
+    monkeypatch.setattr("evaluation.score_predictions", lambda *_, **__: [(math.log(p), 0.0, []) for p in sure.values()])
+    found = measure_certainty(None, None, Table(["a", "b", "c"], ["Ulm", "Rome", "Bonn"]))
+    assert found == (pytest.approx(0.7), 2, 2, 1, 0)  # at least 70% sure: two, both right; less: one, wrong
+
+
 @given(PAIRS)
 def test_bins_hold_every_answer_once_and_coverage_grows(pairs):
     sure, right = zip(*pairs, strict=True)
@@ -144,6 +151,8 @@ def test_bins_hold_every_answer_once_and_coverage_grows(pairs):
     assert list(confidence) == sorted(sure, reverse=True)
     assert list(coverage) == [n / len(pairs) for n in range(1, len(pairs) + 1)]
     assert risk[-1] == pytest.approx(1 - sum(right) / len(right))
+    tenths = [b.count for b in reliability([*(n / 20 for n in range(1, 20, 2)), 1.0], [True] * 11)]
+    assert tenths == [1] * 9 + [2]
 
 
 def test_calibration_error_and_risk_of_a_worked_example():
@@ -181,6 +190,13 @@ def test_where_the_text_names_a_person_and_a_place():
     assert person_of("Who wrote Emma?") is None and person_of("Where was Bo Far born? ") == "Bo Far"
     assert look_up(["Who wrote Emma?"], ["Austen"], TEXT, 112) == [(None, None, None, None)]
     assert lines_about(["Ann Lee"], ["Mary Ann Leeson. Born."]) == ({}, set())  # a part of another name
+
+
+def test_a_place_is_within_reach_if_pretraining_shows_it_to_its_end():
+    for n, reach in ((29, "within reach"), (30, "beyond")):  # of a block of 40 characters, pretraining shows 35
+        corpus = CharCorruptionDataset(f"ab. {'c' * n} b\nWhere was born?", 40)
+        model = GPT(GPTConfig(corpus.vocab_size, 40, n_layer=1, n_head=1, n_embd=8))
+        assert make_records(model, corpus, ["Where was ab born?"], ["b"], ["c"])[0].reach == reach
 
 
 def test_records_hold_what_the_model_says_and_survive_the_disk(tmp_path):
