@@ -222,9 +222,12 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     results = []
     for at, line in enumerate(read_text(path, may_be_blank=True).splitlines(), start=1):
         try:
-            results.append(json.loads(line))
+            result = json.loads(line)
         except ValueError:
-            raise UserError(f"{path}, line {at}: not a result: delete the line") from None
+            result = None
+        if not isinstance(result, dict) or "key" not in result:
+            raise UserError(f"{path}, line {at}: not a result: delete the line, or name another file")
+        results.append(result)
     return results
 
 

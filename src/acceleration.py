@@ -77,19 +77,6 @@ class Update:
     def __init__(self, parameters: Sequence[nn.Parameter], optimizers: Sequence[torch.optim.Optimizer], largest_norm: float) -> None:
         self.parameters, self.optimizers, self.largest_norm = parameters, optimizers, largest_norm
         self.groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        self.prepare()
-
-    def prepare(self) -> None:
-        """Make the optimizers ready, wherever their state comes from."""
-        for group in self.groups:
-            group["lr"] = float(group["lr"])
-        self.let_record(False)
-
-    def let_record(self, may: bool) -> None:
-        """Tell the optimizers, if they need to know, whether they may be recorded."""
-        for group in self.groups:
-            if "capturable" in group:
-                group["capturable"] = may
 
     def __call__(self, share: float) -> Tensor:
         """Step at that share of the peak rates. Returns the gradient's norm before clipping, still on the device."""
@@ -279,11 +266,14 @@ class RecordedUpdate(Update):
         self.recorder = recorder
         self.recording: Recording | None = None
         self.begun = False
-
-    def prepare(self) -> None:
-        super().prepare()
         for group in self.groups:
-            group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
+            group["lr"] = torch.zeros((), device=group["params"][0].device)  # where the recorded kernels read each step's rate
+
+    def let_record(self, may: bool) -> None:
+        """Tell the optimizers that need to know whether they are being recorded."""
+        for group in self.groups:
+            if "capturable" in group:
+                group["capturable"] = may
 
     def set_rate(self, group: dict[str, Any], rate: float) -> None:
         group["lr"].fill_(rate)
@@ -292,7 +282,7 @@ class RecordedUpdate(Update):
         if self.begun and self.recording is None and self.recorder.works:
             self.let_record(True)
             self.recording = self.recorder.record(super().step, warm_ups=0)
-            self.let_record(self.recording is not None)
+            self.let_record(False)
         self.begun = True
         if not self.recorder.works:
             self.recording = None

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+import processes
 from console import UserError, blaming
 from files import file_sha256, read_card, reading, sha256, write_card, written_whole
 
@@ -103,7 +104,8 @@ def encode_file(path: str | Path) -> EncodedText:
     key = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": text_hash}
     if found and key.items() <= (card := found.result()).items():
         return map_cache(path, card)
-    with tqdm(total=2 * stat.st_size, unit="B", unit_scale=True, desc=f"encoding {path.name}", delay=2, leave=False) as bar:
+    look = {"unit": "B", "unit_scale": True, "delay": 2, "leave": False, "disable": processes.rank() > 0}
+    with tqdm(total=2 * stat.st_size, desc=f"encoding {path.name}", **look) as bar:
         with blaming(path):
             characters = vocabulary(read_pieces(path, bar))
         if all(character.isspace() for character in characters[2:]):

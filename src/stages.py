@@ -154,7 +154,7 @@ def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> 
         "bottleneck_dim": args.bottleneck_dim if args.variant == "perceiver" else None,
         "seed": args.seed,
         "tb_expt_name": args.tb_expt_name,
-        **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()},  # as in checkpoints
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()},  # as in older checkpoints
         "the corpus's hash": corpus.text.sha256[:12],
         **{f"{name}' hash": path and file_sha256(path)[:12] for name, path in files.items()},
     }

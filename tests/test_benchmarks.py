@@ -303,7 +303,8 @@ def test_knowledge_changes_several_fields_at_once():
     assert knowledge.parse_change("dropout=0,decay_epochs=None", RECIPES["handout"]).decay_epochs is None
 
 
-def test_knowledge_names_a_line_of_its_results_that_is_none(tmp_path):
-    (tmp_path / "kept.jsonl").write_text('{"key": 1}\n{"key": ', encoding="utf-8")
+@pytest.mark.parametrize("line", ['{"key": ', "5", '{"question": "Where was Ann Lee born?"}'])
+def test_knowledge_names_a_line_of_its_results_that_is_none(tmp_path, line):
+    (tmp_path / "kept.jsonl").write_text('{"key": 1}\n' + line, encoding="utf-8")
     with pytest.raises(UserError, match=r"kept\.jsonl, line 2: not a result"):
         knowledge.read_results(tmp_path / "kept.jsonl")

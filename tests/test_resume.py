@@ -190,7 +190,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_is_not_kept():
 
 
 def test_a_state_from_a_gpu_goes_on_on_a_cpu():
-    """On a GPU, rates are tensors, and the optimizer is told that it may be recorded."""
+    """On a GPU, rates are tensors; in earlier versions, AdamW was told for good that it may be recorded."""
     curve, expected = Curve(), Curve()
     make_trainer(expected).train()
     trainer = make_trainer(curve)
