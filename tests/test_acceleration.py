@@ -1,5 +1,6 @@
 """However gradients are computed, they are those of the model on the padded batch."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,12 +10,47 @@ from torch.nn import functional as F
 
 from acceleration import GROUP, Gradients, RecordedGradients, ThreadedGradients, make_gradients
 from batches import CutBatches, Shapes, unpack
+from dataset import CharCorruptionDataset, mix
 from helpers import CORPUS, NAMES, padded, split_batches
 from model import GPT, GPTConfig, variant_flags
 from packing import LowCopy, PackedCopy, make_copy
 from recipes import VARIANTS
+from trainer import Trainer, TrainerConfig
 
 FLAGS = {variant: variant_flags(variant, 40) for variant in VARIANTS}
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_on_a_cpu_a_batch_is_made_at_once_in_small_parts_with_little_padding(bf16, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bf16}, raising=False)
+    corpus = CharCorruptionDataset("\n".join(["x" * 200] * 128), 128)  # 4 to 112 characters of each are kept
+    mixed = mix(corpus, "\n".join(["xxxx\txx"] * 16))
+    model = GPT(GPTConfig(corpus.vocab_size, 128, n_layer=1, n_head=1, n_embd=8))
+    batches = Trainer(model, mixed, None, TrainerConfig(batch_size=128, device="cpu", cpu_bf16=True)).batches(mixed, 1)
+    parts = batches[0].parts
+    targets = sum(int((part.y != 0).sum()) for part in parts)
+    assert isinstance(batches, CutBatches)
+    assert 384 <= targets / len(parts) < 640  # docs/speed.md: beyond these, it is slower
+    assert targets / sum(part.y.numel() for part in parts) > 0.8
+    assert not bf16 or all(part.x.size(1) % 8 == 0 or part.x.size(1) == 127 for part in parts)
+
+
+def test_each_core_takes_a_part_at_the_same_time_as_others(monkeypatch):
+    n_threads, both, seen = torch.get_num_threads(), threading.Barrier(2, timeout=60), []
+    torch.set_num_threads(2)
+    try:
+        way = make_gradients(GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=1, n_head=2, n_embd=16)))
+
+        def of_part(*work):
+            both.wait()  # until the other one has begun, too
+            seen.append(torch.get_num_threads())
+            return ThreadedGradients.of_part(way, *work)
+
+        monkeypatch.setattr(way, "of_part", of_part)
+        way.compute(split_batches("at once", Shapes(200, 1))[0].parts[:2])
+    finally:
+        torch.set_num_threads(n_threads)
+    assert seen == [1, 1]
 
 
 @pytest.mark.parametrize("kind", ["at once", "one by one"])

@@ -203,12 +203,22 @@ def test_as_gradescope_unpacks_it(grading, data, hides, tmp_path):
     assert not lost(grading(tmp_path / "submission"), hides)
 
 
-def test_a_single_answer_that_another_machine_rounds_otherwise_costs_nothing(grading, data, hides):
-    files = written(data, "perceiver")
-    lines = files["vanilla.pretrain.dev.predictions"].decode().splitlines()
-    lines[1] = "Lemuria"
-    report = grading(files | {"vanilla.pretrain.dev.predictions": "".join(f"{line}\n" for line in lines).encode()})
-    assert not lost(report, hides)
+@pytest.mark.parametrize(("n", "items"), [(1, set()), (2, {"vanilla dev", "vanilla test"})])
+def test_one_answer_may_be_rounded_otherwise_on_another_machine_and_no_more(grading, data, hides, monkeypatch, n, items):
+    monkeypatch.setattr(grade, "ASKED_AGAIN", {"dev": 60, "test": 60})  # all of them
+    files, name = written(data, "perceiver"), "vanilla.pretrain.dev.predictions"
+    lines = ["Lemuria"] * n + files[name].decode().splitlines()[n:]
+    report = grading(files | {name: "".join(f"{line}\n" for line in lines).encode()})
+    assert lost(report, hides) == {item for item in items if hides or not item.endswith("test")}
+
+
+def test_as_many_are_asked_again_as_the_readme_says_each_once_and_half_of_them_right():
+    assert grade.ASKED_AGAIN == {"dev": 24, "test": 48}
+    hits = [number % 5 == 0 for number in range(100)]
+    for _ in range(20):
+        chosen = grade.choose(24, hits)
+        assert len(chosen) == len(set(chosen)) == 24 and sum(hits[number] for number in chosen) >= 12
+    assert sorted(grade.choose(24, [True] * 10)) == list(range(10))
 
 
 # ---------------------------------------------------------------- careless ones
@@ -414,7 +424,8 @@ Path("again.predictions").write_text(repr(told) + "\\n", encoding="utf-8")
     (tmp_path / "src/run.py").write_text(tells, encoding="utf-8")
     (tmp_path / "p.params").touch()
     files = ["birth_dev.tsv", "p.params", "src/run.py", "wiki.txt"]
-    told = files, grader.characters.decode(), f"{grader.questions['dev'][3]}\t?\n", ["--recipe", "quick"]
+    characters = "".join(sorted(set((data / "wiki.txt").read_text(encoding="utf-8"))))
+    told = files, characters, f"{grader.questions['dev'][3]}\t?\n", ["--recipe", "quick"]
     assert grader.answers_of("vanilla", "p.params", "dev", [3]) == ([repr(told)], None)
 
 
@@ -544,6 +555,25 @@ def test_without_answers_the_test_is_confirmed_and_not_graded(data, tmp_path, mo
     assert not lost(report, hides=False) and report.table().endswith("20 of 20 points, 13 not graded here")
 
 
+def test_where_answers_can_be_hidden_they_are_taken(hides):
+    assert hides == Sandbox(time.monotonic() + 60).keeps_secrets
+
+
+@pytest.mark.parametrize("path", ["gold.tsv", "in full"])
+def test_answers_that_a_submission_could_read_are_refused(data, hides, monkeypatch, path):
+    if not hides:
+        pytest.skip("this system hides nothing")
+    readable = sandbox.readable_paths()
+    monkeypatch.setattr(sandbox, "readable_paths", lambda: [*readable, data])
+    monkeypatch.chdir(data)
+    (data / "gold.tsv").chmod(0o644)
+    try:
+        with pytest.raises(UserError, match="a submission could read"):
+            Grader(data, Path(path) if path == "gold.tsv" else data / "gold.tsv", None)
+    finally:
+        (data / "gold.tsv").chmod(0o600)
+
+
 def test_it_does_not_give_the_answers_to_who_can_read_them(data, monkeypatch):
     monkeypatch.setattr("sandbox.confinement.landlock_version", lambda: 0)
     monkeypatch.setattr("sandbox.os.geteuid", lambda: 1, raising=False)  # not root, so no user of its own
@@ -667,6 +697,19 @@ def test_parameters_from_a_gpu_or_with_a_pickle_in_them(real, data, tmp_path):
     described = grader.describe_params()
     assert set(described) == {"perceiver.finetune.params"} and described["perceiver.finetune.params"]["bottleneck_dim"] == 48
     assert not (tmp_path / "ran").exists()
+
+
+def test_parameters_from_a_gpu_are_rewritten_for_a_machine_without_one(data, tmp_path, monkeypatch):
+    state = GPT(GPTConfig(9, 24, n_layer=1, n_head=1, n_embd=8)).state_dict()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")  # what torch.save notes on a GPU
+        torch.save(state, tmp_path / "vanilla.model.params")
+    grader = Grader(data, None, None)
+    grader.folder, grader.taken = tmp_path, {"vanilla.model.params"}
+    assert grader.describe_params()
+    again = torch.load(tmp_path / "vanilla.model.params", weights_only=True)
+    assert {tensor.device.type for tensor in again.values()} == {"cpu"}
+    assert all(torch.equal(again[name], state[name]) for name in state)
 
 
 def test_what_the_probe_has_found_when_it_is_ended_is_not_lost(tmp_path, monkeypatch):

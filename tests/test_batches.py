@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 
 from batches import CPU_SHAPES, CutBatches, Shapes, corrupt_codes, make_batches, pack, unpack
 from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt
-from helpers import CORPUS, LINES, NAMES, padded, spell, split_batches
+from helpers import CORPUS, LINES, NAMES, OneByOne, padded, spell, split_batches
+from packing import LowCopy, PackedCopy
 from utils import set_seed
 
 CPU = torch.device("cpu")
@@ -116,6 +117,14 @@ def test_packed_parts_hold_the_same_examples(kind):
             assert torch.equal(packed_y[first : first + width], y[row, :width]) and not packed_y[first + width : last].any()
         unpacked = unpack(packed[step].parts[0])
         assert torch.equal(unpacked.y[:, : x.size(1)], y) and not unpacked.y[:, x.size(1) :].any()
+
+
+@pytest.mark.parametrize("wrap", [lambda dataset: dataset, OneByOne])
+@pytest.mark.parametrize("shapes", [PackedCopy.shapes, LowCopy.shapes])
+def test_there_is_a_part_for_every_process(wrap, shapes, monkeypatch):
+    monkeypatch.setattr("processes.count", lambda: 4)
+    parts = make_batches(wrap(CORPUS), 32, 1, 0, shapes, 0, CPU)[0].parts
+    assert len(parts) == 4 and sum(part.share for part in parts) == pytest.approx(1)
 
 
 def test_packing_keeps_to_the_block():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 import sys
 
 import attention_cost
@@ -73,6 +74,24 @@ def test_a_benchmark_prints_a_table_and_writes_json(benchmark, arguments, column
     assert content["machine"] in printed and content["arguments"]["rounds"] == 1
     figures = [value for row in content["rows"] for value in row.values() if isinstance(value, float)]
     assert figures and all(value > 0 for value in figures)
+
+
+def test_ratios_are_taken_within_rounds_and_rounds_in_turns():
+    assert report.ratio([4.0, 6.0, 9.0], [1.0, 3.0, 3.0]) == 3.0  # the median of 4, 2 and 3
+    order = []
+    report.in_turns({name: lambda name=name: order.append(name) or 1.0 for name in "ab"}, 2)
+    assert order == ["a", "b", "a", "b"]
+
+
+def test_the_project_and_its_twin_train_the_same_epochs_in_every_round(monkeypatch, capsys):
+    steps, epochs, step, epoch = [], [], Trainer.train_step, PlainTrainer.train
+    monkeypatch.setattr(Trainer, "train_step", lambda *what: steps.append(1) or step(*what))
+    monkeypatch.setattr(PlainTrainer, "train", lambda twin: epochs.append(1) or epoch(twin))
+    monkeypatch.setattr(train_speed, "has_bf16", lambda _: False)
+    line = "train_speed.py --documents 6 --epochs 2 --rounds 2 --device cpu --variant perceiver"
+    monkeypatch.setattr(sys, "argv", line.split())
+    train_speed.main()
+    assert len(steps) == len(epochs) == 4  # six documents are one step
 
 
 def test_theory_counts_scores_and_the_plain_layers_keep_as_many():
@@ -256,6 +275,36 @@ def test_knowledge_runs_nothing_twice(world, tmp_path, monkeypatch, capsys):
     kept = (tmp_path / "knowledge.jsonl").read_text(encoding="utf-8").splitlines()
     assert [seed for _, _, seed, *_ in ran] == [json.loads(row)["key"]["seed"] for row in kept] == [1, 2]
     assert "seeds [1, 2]\n" in capsys.readouterr().out
+
+
+def test_knowledge_takes_no_run_for_another(world, tmp_path, monkeypatch):
+    ran, result = [], dict.fromkeys(("right after pretraining", "right", "nats", "loss", "s", "asked"), 0)
+    result |= {"curve": [], "read on": [0, 0], "by reach": {}}
+    monkeypatch.setattr(knowledge, "run", lambda *what: ran.append(what) or what[-1].mkdir() or result)
+    shutil.copytree(world, tmp_path / "other")
+    with (tmp_path / "other/birth_dev.tsv").open("a", encoding="utf-8") as file:
+        file.write("Where was A born?\tLima\n")
+    line = ["knowledge.py", "--recipe", "quick", "--data", str(world), "--held_out", "7", "--results", str(tmp_path / "kept.jsonl")]
+    perceiver = ["--variant", "perceiver"]
+    others = [["--held_out", "8"], ["--dev"], ["--variant", "rope"], ["--data", str(tmp_path / "other")]]
+    others += [perceiver, [*perceiver, "--bottleneck_dim", "9"]]
+    for n, more in enumerate([[], *others, [], *others], start=1):
+        monkeypatch.setattr(sys, "argv", [*line, *more])
+        knowledge.main()
+        assert len(ran) == min(n, 1 + len(others))
+
+
+def test_knowledge_shows_means_and_the_spread_of_a_sample():
+    def result(right, reads, within, seconds):
+        return {"right": right, "right after pretraining": right / 2, "nats": 2.0, "loss": 1.0, "s": seconds} | {
+            "read on": reads,
+            "by reach": {"within reach": within},
+        }
+
+    row = knowledge.row("x", [result(0.5, [1, 4], [3, 4], 60), result(0.7, [2, 4], [1, 2], 180)])
+    assert (row["right, %"], row["spread"], row["before finetuning, %"]) == pytest.approx((60, 200**0.5, 30))
+    assert (row["reads on, %"], row["within reach, %"], row["min"]) == pytest.approx((37.5, 200 / 3, 2))
+    assert row["beyond, %"] == "-"
 
 
 @pytest.mark.parametrize(("flags", "held_out", "said"), [(["--dev"], 0, "(dev)"), (["--held_out", "7"], 7, "(held out from train)")])

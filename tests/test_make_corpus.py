@@ -160,3 +160,7 @@ def test_the_command_line(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", [*line, "--seed", "1"])
     assert console.run_reporting_errors(make_corpus.main) == 2  # the files there might be the course's
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == written
+    monkeypatch.setattr(sys, "argv", [*line[:4], str(tmp_path / "new"), *line[5:]])
+    (tmp_path / "new").mkdir()
+    assert console.run_reporting_errors(make_corpus.main) == 2 and not list((tmp_path / "new").iterdir())  # nor are the answers
+    assert answers.read_bytes() == written[answers]

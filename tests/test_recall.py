@@ -308,6 +308,24 @@ def test_the_page_is_whole_says_what_is_in_the_records_and_asks_for_nothing_else
     assert "no places given" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+def test_the_figures_on_the_page_are_those_of_a_worked_example():
+    said = [
+        ("Ann Lee", "Rome", "Rome", 0.95),
+        ("Bo Ray", "Oslo", "Oslo", 0.85),
+        ("Cy Fox", "Oslo", "Lima", 0.75),
+        ("Di Orr", "Rome", "Rome", 0.25),
+    ]
+    shown = make_page({"one": [record(*some, reach="beyond") for some in said]}, [])
+    # (0.05 + 0.15 + 0.75 + 0.75) / 4 from what it was sure of to what came of it; two pairs of three are in order
+    assert '<td class="n">75.0%</td><td class="n">0.425</td><td class="n">0.667</td>' in shown
+    assert "of the answers at least 85% sure 2 of 2 are right, of the others 1 of 2" in shown
+    cells = ("0% (at least 95% sure)", "0% (at least 85% sure)", "33% (at least 75% sure)", "25% (at least 25% sure)")
+    assert "".join(f'<td class="n">{cell}</td>' for cell in cells) in shown
+    assert "75% sure: 0% right of 1" in shown
+    people = json.loads(shown.split('id="people">')[1].split("</script>")[0])
+    assert people[2] == ["one", "Cy Fox", "Oslo", "Lima", "beyond", False, 0.75, "Rome 14%"]
+
+
 def test_a_page_of_several_runs_by_its_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("other").mkdir()
@@ -317,6 +335,9 @@ def test_a_page_of_several_runs_by_its_command(tmp_path, monkeypatch):
     assert run_here(["report.html", *paths], main=page.main) == (0, "report.html: 3 runs, 180 answers\n", "")
     shown = Path("report.html").read_text(encoding="utf-8")
     assert all(f"</span> {name}</th>" in shown for name in ("one.jsonl", "two", f"{Path('other/one.jsonl')}"))  # told apart
+    before = Path("one.jsonl").read_bytes()
+    code, _, errors = run_here(["one.jsonl", "two.jsonl"], main=page.main)
+    assert code == 2 and "the page comes first" in errors and Path("one.jsonl").read_bytes() == before
 
 
 @pytest.mark.skipif(os.environ.get("BROWSER_TESTS") is None, reason="make test-browser")

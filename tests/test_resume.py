@@ -3,13 +3,16 @@
 import copy
 import hashlib
 import io
+import os
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
 
 from console import UserError
 from dataset import CharCorruptionDataset
+from files import written_whole
 from helpers import Evil, OneByOne
 from model import GPT, GPTConfig
 from resume import Checkpoints
@@ -85,6 +88,25 @@ def saved(folder, *values, run=None):
     for value in values:
         checkpoints.save({"step": value})
     return checkpoints
+
+
+def test_what_is_given_its_name_is_on_the_disk_by_then(tmp_path, monkeypatch):
+    """Or it might be empty after a power cut, when the one before is gone."""
+    synced, fsync, replace = set(), os.fsync, Path.replace
+
+    def facts(status):
+        return status.st_ino, status.st_size
+
+    def renamed(path, target):
+        assert {facts(temporary.stat()) for temporary in path.parent.glob(".*")} <= synced
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", lambda number: synced.add(facts(os.fstat(number))) or fsync(number))
+    monkeypatch.setattr(Path, "replace", renamed)
+    saved(tmp_path, 1, 2, 3)
+    with written_whole(tmp_path / "x") as temporary:
+        temporary.write_text("whole", encoding="utf-8")
+    assert len(synced) >= 4
 
 
 def test_the_newest_two_are_kept(tmp_path):

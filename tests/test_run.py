@@ -9,6 +9,7 @@ import sys
 import tracemalloc
 import zipfile
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from helpers import Evil, run_here, sharpened
 from model import GPT, GPTConfig
 from recall import read_records
 from recipes import RECIPES, choose_recipe
+from trainer import make_optimizers
 from utils import sample
 
 ROOT = Path(__file__).parents[1]
@@ -322,6 +324,9 @@ def test_determinism_is_asked_for(monkeypatch):
     for flags in ("", "--deterministic"):
         run_here(f"{TRAIN.replace('wiki.txt', 'nowhere.txt')} {flags}")
     assert asked == [True] and os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    run_here(f"{TRAIN.replace('wiki.txt', 'nowhere.txt')} --deterministic")
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_a_newline_in_an_answer_makes_no_further_line(monkeypatch, folder):
@@ -378,7 +383,7 @@ def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, b
     assert (config.betas, config.weight_decay, config.grad_norm_clip) == ((0.9, 0.95), 0.1, 1.0)
     assert (config.lr_decay, config.warmup_tokens, config.final_tokens, config.lr_floor) == (True, 10_240, 75_212_800, 0.1)
     assert (config.muon_lr, config.ckpt_path) == (None, None)
-    assert not (config.cpu_bf16 or config.plain)
+    assert not (config.cpu_bf16 or config.plain) and config.device == "cpu"
     corpus = stages.read_corpus("wiki.txt", args.variant, recipe)
     model = stages.make_model(args, recipe, corpus)
     assert (corpus.block_size, corpus.length_draws, corpus.offset, corpus.salient_share) == (128, 1, 0, 0.0)
@@ -393,7 +398,7 @@ def test_what_laptop_changes_reaches_the_training(monkeypatch, folder):
     recipe = choose_recipe(args)
     config = stages.trainer_config(args, recipe, n_examples=4938, n_documents=2938, writer=None)
     assert (config.muon_lr, config.cpu_bf16, config.lr_floor, config.plain) == (0.02, True, 0.0, True)
-    assert config.seed == 3
+    assert (config.max_epochs, config.batch_size, config.learning_rate, config.seed) == (75, 64, 3e-3, 3)
     assert config.final_tokens == 75 * 4938 * 128  # the cosine ends with the run
     corpus = stages.read_corpus("wiki.txt", args.variant, recipe)
     assert (corpus.length_draws, corpus.offset, corpus.salient_share) == (8, 10, 0.4)
@@ -427,11 +432,47 @@ def test_what_was_pretrained_with_the_questions_is_finetuned_gently_and_what_was
     monkeypatch.setattr(sys, "argv", ["run.py", *line.split()])
     args = run.parse_arguments()
     config = stages.trainer_config(args, choose_recipe(args), n_examples=2000, n_documents=2938, writer=None)
-    assert (config.max_epochs, config.learning_rate, config.muon_lr) == (epochs, rate, None)  # Muon would overwrite what is known
+    assert (config.max_epochs, config.batch_size, config.learning_rate, config.muon_lr) == (
+        epochs,
+        64,
+        rate,
+        None,
+    )  # Muon would overwrite what is known
+
+
+@pytest.mark.parametrize(("function", "recipe"), [("pretrain", "laptop"), ("pretrain", "handout"), ("finetune", "handout")])
+def test_the_cosine_of_a_run_is_laid_over_what_it_reads(folder, monkeypatch, function, recipe):
+    configs = []
+    monkeypatch.setattr(stages, "train_resumably", lambda trainer, *_: configs.append(trainer.config))
+    line = f"{function} vanilla wiki.txt --recipe {recipe} --writing_params_path p --finetune_corpus_path birth_places_train.tsv"
+    code, _, err = run_here(f"{line} --device cpu")
+    assert code == 0, err
+    texts = len(Path("wiki.txt").read_text(encoding="utf-8").split("\n"))
+    questions = len(Path("birth_places_train.tsv").read_text(encoding="utf-8").splitlines())
+    assert configs[0].final_tokens == 128 * (75 * (texts + questions) if recipe == "laptop" else 200 * texts)
+
+
+def test_every_number_of_a_recipe_reaches_the_training(folder):
+    recipe = replace(RECIPES["laptop"], n_layer=3, betas=(0.8, 0.9), weight_decay=0.3, grad_norm_clip=2.0)
+    args = Namespace(function="pretrain", variant="vanilla", bottleneck_dim=32, seed=0, device="cpu", plain=False)
+    config = stages.trainer_config(args, recipe, 9, 9, None)
+    assert (config.betas, config.weight_decay, config.grad_norm_clip) == ((0.8, 0.9), 0.3, 2.0)
+    model = stages.make_model(args, recipe, stages.read_corpus("wiki.txt", "vanilla", recipe))
+    groups = [group for optimizer in make_optimizers(model, config) for group in optimizer.param_groups]
+    assert len(model.blocks) == 3 and {group["weight_decay"] for group in groups} == {0.0, 0.3}
+
+
+@pytest.mark.parametrize("function", ["pretrain", "finetune"])
+def test_a_batch_size_that_is_typed_is_that_of_the_function(monkeypatch, function):
+    line = f"{function} vanilla wiki.txt --writing_params_path p --finetune_corpus_path f --batch_size 3"
+    monkeypatch.setattr(sys, "argv", ["run.py", *line.split()])
+    args = run.parse_arguments()
+    assert stages.trainer_config(args, choose_recipe(args), 9, 9, None).batch_size == 3
 
 
 def test_the_best_recipe_has_the_handouts_model_and_no_more_examples():
     best = RECIPES["best"]
+    assert best == replace(RECIPES["laptop"], pretrain_epochs=150)
     assert [getattr(best, size) for size in ("block_size", "n_layer", "n_head", "n_embd")] == [128, 4, 8, 256]
     texts, questions = 2938, 2000  # of the course's files
     assert best.pretrain_epochs * (texts + questions) <= 14_950 * 128  # the handout's steps and batch
@@ -492,7 +533,11 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         ("evaluate vanilla", "required: pretrain_corpus_path"),
         ("pretrain vanilla wiki.txt", "pretrain needs --writing_params_path"),
         ("finetune vanilla wiki.txt --writing_params_path p", "finetune needs --finetune_corpus_path"),
+        ("finetune vanilla wiki.txt --finetune_corpus_path birth_places_train.tsv", "finetune needs --writing_params_path"),
         ("evaluate vanilla wiki.txt --reading_params_path p --outputs_path o", "evaluate needs --eval_corpus_path"),
+        ("evaluate vanilla wiki.txt --eval_corpus_path birth_dev.tsv --outputs_path o", "evaluate needs --reading_params_path"),
+        ("evaluate vanilla wiki.txt --eval_corpus_path birth_dev.tsv --reading_params_path p", "evaluate needs --outputs_path"),
+        ("ask vanilla wiki.txt Who?", "ask needs --reading_params_path"),
         (f"{TRAIN} --outputs_path o", "pretrain takes no --outputs_path: that is for evaluate"),
         (f"{TRAIN} --report_path o", "pretrain takes no --report_path: that is for evaluate"),
         (f"{EVALUATE} p --writing_params_path q", "evaluate takes no --writing_params_path: that is for pretrain and finetune"),

@@ -3,6 +3,7 @@
 import ntpath
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -222,6 +223,18 @@ def test_sigterm_is_sent_on_and_what_it_makes_of_it_is_waited_for(tmp_path, ends
         assert process.wait(timeout=30) == 143
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
+def test_ctrl_c_reaches_the_command_too_and_what_it_saves_is_waited_for(tmp_path):
+    note = "lambda *_: (time.sleep(2), open('saved', 'w').close(), sys.exit(130))"
+    child = f"import signal, sys, time; signal.signal(signal.SIGINT, {note}); open('there', 'w'); time.sleep(60)"
+    parent = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); import reproduce; "
+    parent += f"sys.exit(reproduce.run([sys.executable, '-c', {child!r}], {str(tmp_path)!r}))"
+    with subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT / "src", start_new_session=True) as process:
+        wait_for(tmp_path / "there")
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.wait(timeout=30) == 130 and (tmp_path / "saved").exists()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="creating links needs a privilege on Windows")
 def test_from_a_folder_that_is_a_link_a_command_is_found(tmp_path):
     (tmp_path / "elsewhere/deep").mkdir(parents=True)
@@ -270,3 +283,15 @@ def test_every_command_is_run_and_a_failure_stops_there(monkeypatch, capsys):
     pretraining = "pretrain vanilla wiki.txt --writing_params_path vanilla.pretrain.params --recipe laptop"
     assert ran[-1].endswith(f"{pretraining} --finetune_corpus_path birth_places_train.tsv --resume")
     assert "Stopped with exit code 7. The same command resumes from here, once that is fixed." in capsys.readouterr().out
+    fails = "submission.py"
+    assert reproduce.reproduce("perceiver", "handout", Path()) == 7 and "What each command took" not in capsys.readouterr().out
+
+
+def test_another_recipe_reaches_every_command_and_the_handouts_rate_none(monkeypatch):
+    ran = []
+    monkeypatch.setattr(reproduce, "run", lambda command, folder: ran.append(" ".join(command[1:])) or 0)
+    assert reproduce.reproduce("perceiver", "laptop", Path()) == 0
+    typed = [line for line in ran if "src/run.py " in line]
+    assert len(typed) == 11 and all(" --recipe laptop" in line and "--pretrain_lr" not in line for line in typed)
+    trains = [line for line in typed if "src/run.py evaluate" not in line]
+    assert len(trains) == 5 and all("--finetune_corpus_path birth_places_train.tsv" in line and " --resume" in line for line in trains)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
+from batches import Shapes
 from console import UserError
 from dataset import CharCorruptionDataset, NameDataset
 from helpers import OneByOne
@@ -46,6 +47,15 @@ def trained(seed=0, writer=None, wrap=lambda dataset: dataset, **changes):
     trainer = Trainer(small_model(), wrap(CORPUS), None, TrainerConfig(**settings))
     trainer.train()
     return trainer.model.state_dict(), trainer
+
+
+def test_every_process_and_step_drops_something_else(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(Trainer, "train_step", lambda *_: seeds.append(torch.initial_seed()) or (torch.zeros(()), torch.zeros(())))
+    for rank in (0, 1):
+        monkeypatch.setattr("processes.rank", lambda rank=rank: rank)
+        trained(max_epochs=1)
+    assert len(set(seeds)) == 6
 
 
 # ---------------------------------------------------------------- the schedule
@@ -291,6 +301,24 @@ def test_the_best_parameters_on_the_test_set_are_kept(tmp_path):
     trainer.best_test_loss = 0.0
     trainer.finish_epoch(3)
     assert path.read_bytes() == before
+
+
+def test_without_a_test_set_the_latest_parameters_are_kept(tmp_path):
+    model, _ = trained(ckpt_path=tmp_path / "latest.params")
+    kept = torch.load(tmp_path / "latest.params", weights_only=True)
+    assert all(torch.equal(kept[name], model[name]) for name in model)
+
+
+def test_the_test_loss_is_the_mean_over_batches_whatever_their_parts():
+    asked = NameDataset(CORPUS, "\n".join(f"Person {i}\ttown {i * i % 17}" for i in range(20)))
+    trainer = Trainer(small_model(), CORPUS, asked, TrainerConfig(batch_size=8, device="cpu"))
+    trainer.gradients.shapes = Shapes(20, 1)
+    batches, model, losses = trainer.batches(asked, 1), small_model().eval(), []
+    assert len(batches) == 3 and len(batches[0].parts) > 1
+    for step in range(3):
+        x, y = map(torch.stack, zip(*(asked[i] for i in batches.chosen(step).tolist()), strict=True))
+        losses.append(model(x, y)[1].item())
+    assert trainer.test() == pytest.approx(sum(losses) / 3, rel=1e-5)
 
 
 @pytest.mark.parametrize("wrap", [lambda dataset: dataset, OneByOne])
