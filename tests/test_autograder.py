@@ -15,6 +15,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import build
 import grade
 import probe
 import pytest
@@ -540,13 +541,16 @@ def test_links_in_an_unpacked_submission_are_refused(tmp_path):
         take_in(tmp_path / "in", tmp_path / "out")
 
 
-def test_answers_to_other_questions_are_refused(data, tmp_path):
+def test_answers_to_other_questions_are_refused(data, tmp_path, monkeypatch):
     rows = (data / "gold.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
     questions, _ = read_questions(data / "birth_test_inputs.tsv")
     for others in (rows[::-1], rows[:-1], [row.split("\t")[0] + "\n" for row in rows]):
         (tmp_path / "others.tsv").write_text("".join(others), encoding="utf-8")
         with pytest.raises(UserError, match=r"others.tsv is not birth_test_inputs.tsv with a tab and a place after each question"):
             grade.read_answers(tmp_path / "others.tsv", questions)
+    line = ["build.py", "--data", str(data), "--answers", str(tmp_path / "others.tsv"), "--out", str(tmp_path / "autograder.zip")]
+    monkeypatch.setattr(sys, "argv", line)
+    assert run_reporting_errors(build.main) == 2 and not (tmp_path / "autograder.zip").exists()
 
 
 def test_without_answers_the_test_is_confirmed_and_not_graded(data, tmp_path, monkeypatch):
@@ -633,6 +637,7 @@ def test_the_built_grader_run_by_its_own_script(real, hides, tmp_path, soak):
             done = subprocess.run(["bash", home / "run_autograder"], cwd="/", env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             assert stat.S_IMODE((home / "submission_metadata.json").stat().st_mode) == 0o600
+            assert {stat.S_IMODE((home / folder).stat().st_mode) for folder in ("source", "submission", "results")} == {0o700}
             results = json.loads((home / "results/results.json").read_text(encoding="utf-8"))
             scores.append(results["score"])
             tests = {test["name"]: test for test in results["tests"]}

@@ -26,11 +26,11 @@ def test_top_k_keeps_the_k_largest():
 def test_sample_takes_the_likeliest_and_slides_its_window(variant):
     model = sharp_model(variant)
     x = torch.tensor([[2, 3, 4]])
-    continued = utils.sample(model, x, steps=30)
+    continued = utils.sample(model.train(), x, steps=30)  # dropout is off all the same
     assert continued.shape == (1, 33) and torch.equal(continued[:, :3], x)
     for end in range(3, 33):
         window = continued[:, max(0, end - model.get_block_size()) : end]
-        assert continued[0, end] == model(window)[0][0, -1].argmax()
+        assert continued[0, end] == model.eval()(window)[0][0, -1].argmax()
     assert torch.equal(utils.sample(model, x, steps=30, temperature=0.0, sample=True), continued)
 
 
