@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from helpers import PRETRAIN, RUN, curve, execute, run_here, start, wait_for
+from resume import noting_signals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals and resource limits")
 
@@ -98,6 +99,18 @@ def test_a_second_ctrl_c_stops_at_once(folder):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode in (130, -signal.SIGINT) and "Traceback" not in errors and "stopped after step" not in errors
+
+
+def test_a_job_that_ignores_ctrl_c_is_stopped_by_sigterm_alone():
+    """As shells start what runs in the background."""
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with noting_signals() as received:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert received == [signal.SIGTERM]
 
 
 def test_a_second_sigterm_does_not_keep_it_from_saving(folder):

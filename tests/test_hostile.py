@@ -105,7 +105,6 @@ def test_any_damage_to_parameters(folder, soak):
         (PRETRAIN, b"x" * 10_000_000 + b"\nyz", 0),
         (MIX, b"a" * 10_000_000 + b"\tLima\n", 2),
         (EVALUATE, b"a" * 10_000_000, 2),
-        (EVALUATE, b"a\tb\tc\n", 2),
     ],
 )
 def test_what_is_known_to_be_hard(folder, line, content, code):

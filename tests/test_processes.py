@@ -263,7 +263,6 @@ def test_who_waits_for_the_dead_does_not_wait_for_ever():
     ("line", "message"),
     [
         ("pretrain vanilla nowhere.txt --writing_params_path p", "can't read nowhere.txt"),
-        ("pretrain vanilla wiki.txt", "pretrain needs --writing_params_path"),
         ("pretrain vanilla wiki.txt --writing_params_path p --device cuda:1", "several processes take a GPU each, or CPU cores"),
     ],
 )

@@ -21,10 +21,10 @@ from console import UserError
 from curves import Curves
 from dataset import CharCorruptionDataset
 from decoding import likeliest_answers
-from evaluation import Table, Watcher, measure_certainty, verdict
+from evaluation import Table, Watcher, ask, measure_certainty, verdict
 from files import read_predictions
 from helpers import run_here, sharp_model
-from inventions import among_most_taught, language, most_frequent, what_they_follow
+from inventions import among_most_taught, language, most_frequent, read_taught, what_they_follow
 from model import GPT, GPTConfig
 from page import make_page, write_page
 from recall import Record, lines_about, look_up, make_records, offset_in, person_of, reach_of, read_records, score_answers, write_records
@@ -132,6 +132,16 @@ def test_a_verdict_goes_by_what_came_of_answers_as_sure(confidence, graded, said
     assert verdict(record, "dev.tsv", fit_threshold(list(graded), list(graded.values()))) == said
 
 
+def test_a_question_of_another_form_is_judged_by_certainty_alone(monkeypatch, capsys):
+    record = Record("Who wrote Emma?", None, "Austen", math.log(0.9), [("Dickens", math.log(0.05))], 0.0, None)
+    monkeypatch.setattr("evaluation.answer_questions", lambda *_, **__: ["Austen"])
+    monkeypatch.setattr("evaluation.make_records", lambda *_: [record])
+    monkeypatch.setattr("evaluation.measure_certainty", lambda *_: fit_threshold([0.8], [True]))
+    ask(None, None, record.question, "dev.tsv", Table(["q"], ["p"]))
+    judged = "Probably recalled: of the answers to dev.tsv at least 80% sure, 1 of 1 are right."
+    assert capsys.readouterr().out == f"  90.0%  Austen\n   5.0%  Dickens\n{judged}\n"
+
+
 def test_certainty_is_measured_by_the_answers_to_a_table(monkeypatch):
     sure = {"Ulm": 0.9, "Rome": 0.7, "Oslo": 0.2}
     monkeypatch.setattr("evaluation.answer_questions", lambda *_: list(sure))
@@ -190,6 +200,8 @@ def test_where_the_text_names_a_person_and_a_place():
     assert person_of("Who wrote Emma?") is None and person_of("Where was Bo Far born? ") == "Bo Far"
     assert look_up(["Who wrote Emma?"], ["Austen"], TEXT, 112) == [(None, None, None, None)]
     assert lines_about(["Ann Lee"], ["Mary Ann Leeson. Born."]) == ({}, set())  # a part of another name
+    assert lines_about(["Al Om (poet)"], ["A friend of Al Om (poet)."]) == ({}, {"Al Om (poet)"})
+    assert offset_in(["Ad Eb. Born in Washington (D.C.)."], "Washington (D.C.)") == 15
 
 
 def test_a_place_is_within_reach_if_pretraining_shows_it_to_its_end():
@@ -207,6 +219,7 @@ def test_records_hold_what_the_model_says_and_survive_the_disk(tmp_path):
     model.head, model.tok_emb = torch.nn.Linear(16, corpus_size, bias=False), torch.nn.Embedding(corpus_size, 16)
     predictions = ["c", ""]
     records = make_records(model, corpus, questions, places, predictions)
+    assert [record.place for record in records] == places
     assert [record.right for record in records] == [True, False] and records[0].reach == "within reach" and records[0].place_offset == 4
     assert [record.person_in_text for record in records] == [True, False] and records[1].reach == "person absent"
     assert all(said != record.prediction for record in records for said, _ in record.runners_up)
@@ -247,6 +260,11 @@ def test_what_inventions_follow_is_counted_against_chance():
     assert most_frequent(records, taught)[0] == ("Seoul", 1, 0, 1)
     assert [language(name) for name in ("X Petrov", "Y Jensen", "Z Bianchini", "Q Qq")] == ["Slavic", "Nordic", "Italian", None]
     assert language("Ludwig van Beethoven") == "German or Dutch" and among_most_taught(records, taught, n=1) == (1 / 3, 0)
+
+
+def test_what_was_taught_is_people_and_places(tmp_path):
+    (tmp_path / "taught.tsv").write_text("Where was Ann Lee born?\tUlm\nWho wrote Emma?\tAusten\n", encoding="utf-8")
+    assert read_taught(tmp_path / "taught.tsv") == [("Ann Lee", "Ulm"), ("Who wrote Emma?", "Austen")]
 
 
 # ---------------------------------------------------------------- the page
@@ -414,6 +432,19 @@ def test_an_answer_of_two_lines_counts_in_training_as_a_file_of_predictions_has_
     assert watcher.results == {"accuracy/q": 1.0}
 
 
+def test_a_long_training_is_watched_some_ten_times_and_at_its_end(tmp_path, monkeypatch):
+    (tmp_path / "q.tsv").write_text("Where was Ada born?\tUlm\nWhere was Bo born?\tRome\n", encoding="utf-8")
+    monkeypatch.setattr("evaluation.answer_questions", lambda *_, **__: ["Ulm", "Ulm"])
+    corpus, looked = CharCorruptionDataset("Ada. Where was Ada born? Bo.", 64), []
+    model = GPT(GPTConfig(corpus.vocab_size, 64, n_layer=1, n_head=1, n_embd=8))
+    watcher = Watcher(Namespace(eval_corpus_path=tmp_path / "q.tsv", unknown="stop"), model, corpus)
+    for epoch in range(1, 76):
+        watcher.results = {}
+        watcher.look(Curves(None), epoch, n_epochs=75, step=epoch)
+        looked += [epoch] * (watcher.results == {"accuracy/q": 0.5})
+    assert looked == [*range(7, 71, 7), 75]
+
+
 def test_tensorboard_shows_accuracy_samples_and_the_run_among_others(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -439,3 +470,7 @@ def test_tensorboard_shows_accuracy_samples_and_the_run_among_others(folder):
         assert set(run.Tags()["scalars"]) == results
         content = run.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
         assert b"pretrain_epochs" in content and b"vanilla" in content
+    assert [path.name for function in ("finetune", "evaluate") for path in Path("expt", function).iterdir()] == [
+        "run_vanilla_32_pt_lr_0.003000_ft_lr_0.000600",  # from scratch
+        "run_vanilla_32_pt_lr_0.003000_ft_lr_0.000010",  # from parameters
+    ]

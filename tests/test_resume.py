@@ -185,6 +185,9 @@ def test_another_run_is_refused_by_name(tmp_path):
     with pytest.raises(UserError, match=r"a run with warm 0\.5, not None"):
         saved(tmp_path, run={"seed": 0}).load()
     assert saved(tmp_path, run={"seed": 0, "warm": 0.5}).load() == {"step": 1}
+    saved(tmp_path, 1, run={"seed": 0})  # from one that had fewer
+    with pytest.raises(UserError, match=r"a run with warm None, not 0\.5"):
+        saved(tmp_path, run={"seed": 0, "warm": 0.5}).load()
 
 
 def test_a_checkpoint_is_due_after_its_minutes(tmp_path, monkeypatch):

@@ -337,9 +337,12 @@ def test_a_newline_in_an_answer_makes_no_further_line(monkeypatch, folder):
     Path("york.tsv").write_text("Where was A born?\tNew York\nWhere was B born?\tYork\n", encoding="utf-8")
     line = "evaluate vanilla wiki.txt --recipe quick --reading_params_path p --eval_corpus_path york.tsv --outputs_path o"
     code, out, err = run_here(f"{line} --details_path o.jsonl")
-    assert code == 0 and "Correct: 1.0 out of 2.0" in out, err
+    assert code == 0 and "Correct: 1.0 out of 2.0: 50.0%\n" in out, err
     assert Path("o").read_text(encoding="utf-8") == "New York\n" * 2
     assert [record.right for record in read_records("o.jsonl")] == [True, False]
+    assert run_here(f"{line} --report_path o.html --finetune_corpus_path york.tsv")[0] == 0
+    page = Path("o.html").read_text(encoding="utf-8")
+    assert "o: 1 wrong answers" in page and "Given the finetuning table" not in page
 
 
 def test_as_a_process_from_a_shell(folder):
@@ -571,7 +574,6 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
         *((f"{TRAIN} --recipe quick --writing_params_path {new}", f"can't write {new}: it names a folder") for new in ("new/", "new/.")),
         ("pretrain perceiver wiki.txt --writing_params_path p --bottleneck_dim 129", "bottleneck_dim is 129"),
         (f"{TUNE} none.tsv", "run.py: error: can't read none.tsv: No such file"),
-        (f"{TUNE} unasked.tsv", "unasked.tsv, line 1: the question or its place is empty"),
         (f"{TUNE} no_tab.tsv", "no_tab.tsv, line 2: no tab"),
         (f"{TUNE} strange.tsv", "strange.tsv, line 1: the pretraining corpus has no '☃'"),
         (f"{TUNE} long.tsv", "long.tsv, line 1: 157 characters do not fit the block of 128"),
@@ -653,7 +655,6 @@ def mistaken_files(world, tmp_path_factory):
     (folder / "smaller.txt").write_text(text.replace("z", "s"), encoding="utf-8")
     (folder / "shifted.txt").write_text(text.replace("z", "☂"), encoding="utf-8")
     (folder / "no_tab.tsv").write_text("Where was A born?\tLima\nWhere was B born?\n", encoding="utf-8")
-    (folder / "unasked.tsv").write_text("\tLima\n", encoding="utf-8")
     (folder / "strange.tsv").write_text("Where was ☃ born?\tLima\nWhere is ♞ of ☂?\tRome\n", encoding="utf-8")
     (folder / "long.tsv").write_text(f"Where was {'a' * 134} born?\tLondon\n".replace("aa born", "a born"), encoding="utf-8")
     torch.save([1, 2], folder / "list.params")
