@@ -336,6 +336,7 @@ HOSTILE = {
     "a pipe": (lambda files: files | {"vanilla.model.params": (b"", MODES["pipe"])}, EVERYTHING, "a link"),
     "names that differ in case": (lambda files: files | {"src/RUN.py": b""}, EVERYTHING, "are one file"),
     "a file that is a folder too": (lambda files: files | {"src/run.py/x": b""}, EVERYTHING, "a folder that is also a file"),
+    "more code than anybody writes": (lambda files: files | {f"src/{n}.py": bytes(10**6) for n in range(6)}, EVERYTHING, "more than 5 MB"),
     "a bomb": (lambda files: files | {"vanilla.model.params": BOMB}, EVERYTHING, "70 MB"),
     "thousands of files": (lambda files: files | {f"x/{n}": b"" for n in range(5001)}, EVERYTHING, "more than 5000"),
     "prints results": (with_code(FAKE), set(), ""),
@@ -500,6 +501,44 @@ def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_pat
         assert ended.said == f"0o700\nuid {os.getuid()}"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs limits on the size of files")
+def test_no_file_of_the_code_grows_beyond_its_limit_nor_does_what_it_prints(monkeypatch):
+    assert sandbox.FILE_SIZE == 100 * 10**6
+    monkeypatch.setattr(sandbox, "FILE_SIZE", 10**6)
+    for code in ("open('x', 'wb').write(bytes(2 * 10**6))", "print('x' * 2 * 10**6)"):
+        ended = Sandbox(time.monotonic() + 60).run([sys.executable, "-c", code])
+        assert ended.problem.startswith("it ended with exit code")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs fork")
+def test_the_memory_of_all_its_processes_counts_together(monkeypatch):
+    monkeypatch.setattr(sandbox, "MEMORY", 150 * 10**6)
+    code = "import os, time\n[os.fork() for _ in range(3)]\nx = b'x' * (40 * 10**6)\ntime.sleep(60)"
+    assert Sandbox(time.monotonic() + 60).run([sys.executable, "-c", code]).problem == "it took more than 150 MB of memory"
+
+
+def test_what_the_code_may_read_it_may_not_write(tmp_path, monkeypatch):
+    box, shared, readable = Sandbox(time.monotonic() + 60), tmp_path / "shared", sandbox.readable_paths()
+    assert box.run([sys.executable, "-c", "open('/dev/null', 'w').write('x')"]).problem is None  # which holds nothing
+    shared.write_text("before", encoding="utf-8")
+    shared.chmod(0o666)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(folder.stat().st_mode | 0o711)
+    monkeypatch.setattr(sandbox, "readable_paths", lambda: [*readable, tmp_path])
+    said = box.run(
+        [sys.executable, "-c", f"print(open({str(shared)!r}).read(), flush=True); open({str(shared)!r}, 'r+').write('after')"]
+    ).said
+    if sandbox.confinement.landlock_version():
+        assert said.startswith("before") and shared.read_text(encoding="utf-8") == "before"
+
+
+@pytest.mark.skipif(sandbox.confinement.landlock_version() < sandbox.confinement.KNOWS_SIGNALS, reason="needs Linux 6.12")
+def test_without_a_user_of_its_own_too_the_code_signals_nobody():
+    box = Sandbox(time.monotonic() + 60)
+    box.user = None
+    assert box.run([sys.executable, "-c", "import os; os.kill(os.getppid(), 0)"]).problem == "it ended with exit code 1"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="no path can be that long on this system")
 def test_folders_deeper_than_python_can_follow_are_counted_and_removed(tmp_path):
     deep = tmp_path / "deep"
@@ -553,10 +592,12 @@ def test_answers_to_other_questions_are_refused(data, tmp_path, monkeypatch):
     assert run_reporting_errors(build.main) == 2 and not (tmp_path / "autograder.zip").exists()
 
 
-def test_without_answers_the_test_is_confirmed_and_not_graded(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("missing", "points"), [("nothing", 20), ("vanilla.finetune.params", 15)])
+def test_without_answers_the_test_is_confirmed_and_not_graded(data, tmp_path, monkeypatch, missing, points):
     monkeypatch.setattr(Grader, "describe_params", lambda _: {})
-    report = Grader(data, None, None).grade(zipped(written(data, "perceiver"), tmp_path / "assignment5.zip"))
-    assert not lost(report, hides=False) and report.table().endswith("20 of 20 points, 13 not graded here")
+    files = without(missing)(written(data, "perceiver"))
+    report = Grader(data, None, None).grade(zipped(files, tmp_path / "assignment5.zip"))
+    assert report.table().endswith(f"{points} of 20 points, 13 not graded here")
 
 
 def test_where_answers_can_be_hidden_they_are_taken(hides):
@@ -760,7 +801,7 @@ def test_span_corruption_is_judged_by_each_of_its_properties():
 
     examples = examples_of(lines, right)
     assert failures(examples) == [False] * 4
-    assert sum(p.points for p in corruption_properties(lines, examples)) == 10
+    assert [p.points for p in corruption_properties(lines, examples)] == [2, 4, 2, 2]
     assert failures([[x, [0, *y[1:]]] for x, y in examples])[0]  # not shifted
     assert failures([[[*x, y[-1]], [*y, 0]] for x, y in examples]) == [False] * 4  # as long as the block: handouts differ
     assert failures([[[*x, y[-1], 0], [*y, 0, 0]] for x, y in examples]) == [True, False, False, False]
@@ -769,7 +810,7 @@ def test_span_corruption_is_judged_by_each_of_its_properties():
     assert failures(examples_of(lines, lambda line: (44, *right(line)[1:])))[2]  # too long, and always the same length
     assert failures(examples_of(lines, lambda line: (20, *right(line[:20])[1:])))[2]
     assert failures(examples_of(lines, lambda line: (random.randint(3, 43), *right(line[:20])[1:])))[2]  # too short
-    assert failures(examples_of(lines, lambda line: (40, 0, 20)))[3]  # half of it masked
+    assert failures(examples_of(lines, lambda line: (n := random.randint(4, 43), 0, n // 2))) == [False, False, False, True]  # half of it
     assert failures(examples_of(lines, lambda line: (random.randint(4, 43), 0, 1)))[3]
     assert failures(examples_of(lines, lambda line: (random.randint(6, 43), 0, 6))) == [False, False, False, True]  # always six
     (x, y), *others = examples

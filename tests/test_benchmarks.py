@@ -16,6 +16,7 @@ import torch
 import report
 
 import train_speed
+from attention import CausalCrossAttention
 from console import UserError
 from dataset import CharCorruptionDataset, encode
 from files import read_pairs
@@ -99,6 +100,7 @@ def test_theory_counts_scores_and_the_plain_layers_keep_as_many():
     assert (attention_cost.scores_by_theory(32, None), attention_cost.scores_by_theory(32, 8)) == (4096, 640)
     rows = {}
     for m in (None, 8):
+        assert sum(isinstance(layer, CausalCrossAttention) for layer in attention_cost.Stack(32, m).modules()) == 4
         x = torch.randn(1, 32, 256, requires_grad=True)
         rows[m] = attention_cost.memory_kept(make_plain(attention_cost.Stack(32, m)), x)
     assert rows[None] > rows[8] > 0

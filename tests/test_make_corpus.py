@@ -139,13 +139,20 @@ def test_names_stay_apart_however_many_people():
     assert len(set(names)) == len(names)
 
 
+def test_every_digit_of_a_long_seed_counts():
+    """Or a world whose answers are to stay secret could be found by trying."""
+    worlds = [[make_person(seed, index).place for index in range(200)] for seed in (7, 7 + 2**32, 7 + 2**64)]
+    for one, other in zip(worlds, worlds[1:] + worlds[:1], strict=True):
+        assert sum(a == b for a, b in zip(one, other, strict=True)) < 20  # by chance, two or three
+
+
 def test_the_command_line_makes_the_world_that_it_asks_for(tmp_path, monkeypatch):
     for name in ("typed", "called"):
         (tmp_path / name).mkdir()
-    flags = ["--people", "40", "--seed", "7", "--absent", "0.5", "--out", str(tmp_path / "typed")]
+    flags = ["--people", "40", "--seed", "12345678901234567890", "--absent", "0.5", "--out", str(tmp_path / "typed")]
     monkeypatch.setattr(sys, "argv", ["make_corpus.py", *flags])
     make_corpus.main()
-    write_world(40, seed=7, out=tmp_path / "called", absent=0.5)
+    write_world(40, seed=12345678901234567890, out=tmp_path / "called", absent=0.5)
     assert all((tmp_path / "typed" / name).read_bytes() == (tmp_path / "called" / name).read_bytes() for name in NAMES)
 
 

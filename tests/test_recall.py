@@ -78,6 +78,20 @@ def test_the_beam_finds_the_likeliest_answers_of_all(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+def test_a_narrow_beam_goes_on_with_the_likeliest_beginnings(variant):
+    model, prompts, end = sharp_model(variant), [[1, 2, 3], [4, 5, 6, 7, 2]], 0
+    with torch.no_grad():
+        for prompt, found in zip(prompts, likeliest_answers(model, prompts, 3, end, width=8, least=-1000), strict=True):
+            begun, ended = [()], []
+            for _ in range(4):
+                ended += begun
+                longer = [(*said, character) for said in begun for character in range(1, 9)]
+                begun = sorted(longer, key=lambda said: probability(model, prompt, said), reverse=True)[:8]
+            best = sorted(ended, key=lambda said: probability(model, prompt, [*said, end]), reverse=True)[:8]
+            assert [tuple(said) for said, _ in found] == best
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_no_answer_is_longer_than_it_may_be_nor_than_the_block_nor_less_likely_than_asked_for(variant):
     model, end = sharp_model(variant), 2
     prompts = [[3, 1, 4], [1, 5, 8, 8, 6], [7] * (model.get_block_size() - 2)]

@@ -606,7 +606,6 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
             "pre.params has width 128, but the command asks for 256: give the --recipe that it was trained with",
         ),
         (EVALUATE.replace("vanilla", "synthesizer") + " pre.params", "pre.params has variant vanilla, but the command asks for synth"),
-        (EVALUATE.replace("vanilla", "perceiver") + " pre.params", "pre.params has variant vanilla, but the command asks for perceiver"),
         (EVALUATE.replace("vanilla", "perceiver") + " down.params", "down.params has bottleneck_dim 16, but the command asks for 32"),
         (EVALUATE.replace("wiki.txt", "smaller.txt") + " pre.params", "pre.params has vocabulary size"),
         (EVALUATE.replace("wiki.txt", "shifted.txt") + " pre.params", "was trained with other characters than this corpus has"),
