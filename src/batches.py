@@ -68,9 +68,10 @@ def make_batches(
 
     `ignored` is the target that carries no loss; if it is None, batches stay whole.
     """
-    datasets = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
     shapes = shapes._replace(least_parts=processes.count())
-    own = (CharCorruptionDataset.__getitem__, NameDataset.__getitem__)  # a subclass may make its examples differently
+    # a subclass may make its examples differently
+    datasets = dataset.datasets if type(dataset).__getitem__ is ConcatDataset.__getitem__ else [dataset]
+    own = (CharCorruptionDataset.__getitem__, NameDataset.__getitem__)
     if ignored == PAD and all(type(dataset).__getitem__ in own for dataset in datasets):
         return CutBatches(datasets, batch_size, epochs, seed, shapes, device)
     return Batches(dataset, batch_size, epochs, seed, shapes, ignored)

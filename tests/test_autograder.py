@@ -14,6 +14,7 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import build
 import grade
@@ -211,6 +212,7 @@ def test_one_answer_may_be_rounded_otherwise_on_another_machine_and_no_more(grad
     lines = ["Lemuria"] * n + files[name].decode().splitlines()[n:]
     report = grading(files | {name: "".join(f"{line}\n" for line in lines).encode()})
     assert lost(report, hides) == {item for item in items if hides or not item.endswith("test")}
+    assert sum("handed in 'Lemuria', now answered" in line for line in report.for_instructor) == n
 
 
 def test_as_many_are_asked_again_as_the_readme_says_each_once_and_half_of_them_right():
@@ -431,6 +433,12 @@ Path("again.predictions").write_text(repr(told) + "\\n", encoding="utf-8")
     assert grader.answers_of("vanilla", "p.params", "dev", [3]) == ([repr(told)], None)
 
 
+def test_of_two_variants_the_better_counts_if_it_comes_first_too(grading, data, hides):
+    files = written(data, "perceiver", "synthesizer")
+    report = grading(files | {PARTS["synthesizer"][1]: b"Atlantis\n" * len(gold(data, "dev"))})
+    assert not lost(report, hides) and report.outcomes["variant dev"].passed
+
+
 def test_of_two_variants_the_better_counts(grading, data, hides):
     files = written(data, "perceiver", "synthesizer")
     params, dev, test = PARTS["perceiver"]
@@ -598,6 +606,36 @@ def test_without_answers_the_test_is_confirmed_and_not_graded(data, tmp_path, mo
     files = without(missing)(written(data, "perceiver"))
     report = Grader(data, None, None).grade(zipped(files, tmp_path / "assignment5.zip"))
     assert report.table().endswith(f"{points} of 20 points, 13 not graded here")
+
+
+def test_which_test_questions_are_asked_does_not_tell_which_answers_are_right(data, tmp_path, monkeypatch):
+    grader, told = Grader(data, None, None), []
+    grader.places["test"] = list(gold(data, "test").values())
+    grader.folder, grader.taken = tmp_path, set(PARTS["vanilla"])
+    for name in PARTS["vanilla"]:
+        (tmp_path / name).write_bytes(written(data)[name])
+    monkeypatch.setattr(grade, "choose", lambda many, hits: told.append((many, sum(hits))) or [])
+    monkeypatch.setattr(Grader, "answers_of", lambda *_: ([], None))
+    assert grader.believed("vanilla") == ({"dev": 26, "test": 23}, None)  # every other one of 51 and of 45
+    assert told == [(24, 26), (48, 0)]
+
+
+def test_where_the_grader_itself_fails_the_rest_is_graded(grading, data, hides, monkeypatch):
+    monkeypatch.setattr(Grader, "probe_code", lambda _: 1 / 0)
+    report = grading(written(data, "perceiver"))
+    assert lost(report, hides) == {"corruption"} and "failed here: tell the instructor" in report.table()
+    assert "ZeroDivisionError" in report.for_instructor[0] and "ZeroDivisionError" not in json.dumps(report.as_json(1.0))
+
+
+def test_the_command_hands_the_recipe_on_and_says_what_is_for_the_instructor(tmp_path, monkeypatch, capsys):
+    report, given = grade.unfinished(), []
+    report.for_instructor.append("vanilla, dev: asked")
+    grader = SimpleNamespace(box=SimpleNamespace(missing=["a net"]), grade=lambda _: report)
+    monkeypatch.setattr(grade, "Grader", lambda *what: given.append(what) or grader)
+    monkeypatch.setattr(sys, "argv", ["grade.py", str(tmp_path), "--recipe", "quick"])
+    grade.main()
+    out = capsys.readouterr().out
+    assert given[0][2] == "quick" and "without a net" in out.split("\n")[0] and out.endswith("For the instructor:\nvanilla, dev: asked\n")
 
 
 def test_where_answers_can_be_hidden_they_are_taken(hides):
@@ -843,6 +881,19 @@ def test_nothing_of_the_outside_is_told_to_the_code(monkeypatch):
     monkeypatch.setenv("ANSWERS", "secret")
     said = Sandbox(time.monotonic() + 60).run([sys.executable, "-c", "import os; print(dict(os.environ))"]).said
     assert "HOME" in said and "secret" not in said
+
+
+def test_the_limits_are_those_that_gradescope_leaves_room_for():
+    """Ten minutes and 768 MB."""
+    assert (grade.MINUTES, grade.SECONDS_TO_ANSWER, grade.SECONDS_TO_PROBE) == (8.5, 100, 60)
+    assert (sandbox.MEMORY, sandbox.PROCESSES, sandbox.DISK) == (600 * 10**6, 64, 500 * 10**6)
+
+
+def test_the_last_command_ends_with_the_time_for_all():
+    box = Sandbox(time.monotonic() + 60)
+    box.deadline = time.monotonic() + 2
+    ended = box.run([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert ended.problem in [f"it took longer than {n} seconds" for n in (0, 1, 2)]
 
 
 def test_nothing_is_run_beyond_the_time_for_all_of_a_submission():

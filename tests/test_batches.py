@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset
 
 from batches import CPU_SHAPES, CutBatches, Shapes, corrupt_codes, make_batches, pack, unpack
 from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt
@@ -215,6 +215,16 @@ def test_a_dataset_that_makes_its_items_otherwise_is_asked_for_them():
             return x.masked_fill(x > 1, self.stoi["P"]), y
 
     batches = make_batches(Shouting("\n".join(LINES), 100), 32, 1, seed=0, ignored=0, shapes=CPU_SHAPES, device=CPU)
+    assert set(torch.cat([part.x.flatten() for part in batches[0].parts]).tolist()) == {0, 1, CORPUS.stoi["P"]}
+
+
+def test_so_are_several_together():
+    class Shouting(ConcatDataset):
+        def __getitem__(self, index):
+            x, y = super().__getitem__(index)
+            return x.masked_fill(x > 1, CORPUS.stoi["P"]), y
+
+    batches = make_batches(Shouting([CORPUS, NAMES]), 32, 1, seed=0, ignored=0, shapes=CPU_SHAPES, device=CPU)
     assert set(torch.cat([part.x.flatten() for part in batches[0].parts]).tolist()) == {0, 1, CORPUS.stoi["P"]}
 
 

@@ -309,16 +309,19 @@ def test_knowledge_shows_means_and_the_spread_of_a_sample():
     assert row["beyond, %"] == "-"
 
 
-@pytest.mark.parametrize(("flags", "held_out", "said"), [(["--dev"], 0, "(dev)"), (["--held_out", "7"], 7, "(held out from train)")])
-def test_knowledge_trains_on_all_for_dev_and_else_on_none_that_it_asks(world, tmp_path, monkeypatch, capsys, flags, held_out, said):
+@pytest.mark.parametrize(
+    ("flags", "held_out", "mixed", "said"),
+    [("--dev", 0, 100, "(dev)"), ("--dev --mixed 50", 0, 50, "(dev)"), ("--held_out 7", 7, 100, "(held out from train)")],
+)
+def test_knowledge_trains_on_all_for_dev_and_else_on_none_that_it_asks(world, tmp_path, monkeypatch, capsys, flags, held_out, mixed, said):
     read, asked, point = [], [], {"epoch": 1, "loss": 0.0, "right": 0.0, "nats": 0.0}
     monkeypatch.setattr(knowledge, "train_watched", lambda model, dataset, *_: read.append(len(dataset)) or ([point], 0.0))
     monkeypatch.setattr(knowledge, "examine", lambda model, corpus, pairs: asked.append(pairs) or ([False] * len(pairs), 0.0))
-    line = ["--recipe", "quick", "--data", str(world), *flags, "--results", str(tmp_path / "r.jsonl")]
+    line = ["--recipe", "quick", "--data", str(world), *flags.split(), "--results", str(tmp_path / "r.jsonl")]
     monkeypatch.setattr(sys, "argv", ["knowledge.py", *line])
     knowledge.main()
     n = len(read_pairs(world / "birth_places_train.tsv")) - held_out
-    assert read == [61 + n, n]  # the text's lines, the empty one at its end, and the questions; then the questions alone
+    assert read == [61 + n * mixed // 100, n]  # the text's lines, the empty one at its end, and the questions; then the questions alone
     assert asked == [read_pairs(world / "birth_dev.tsv")] if not held_out else len(asked[0]) == held_out
     assert said in capsys.readouterr().out
 

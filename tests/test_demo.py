@@ -20,7 +20,23 @@ from model import GPT, GPTConfig, variant_flags
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.skipif(sys.platform == "win32" or shutil.which("make") is None, reason="needs make and a shell")
+MAKE = pytest.mark.skipif(sys.platform == "win32" or shutil.which("make") is None, reason="needs make and a shell")
+
+
+@MAKE
+@pytest.mark.parametrize(
+    ("typed", "command"),
+    [
+        ("reproduce EDITION=synthesizer RECIPE=laptop", "src/reproduce.py --edition synthesizer --recipe laptop"),
+        ("autograder ANSWERS=gold.tsv INDEX=URL", 'autograder/build.py --answers "gold.tsv" --index "URL"'),
+    ],
+)
+def test_make_hands_on_what_is_typed(typed, command):
+    made = subprocess.run(["make", "-n", "--no-print-directory", *typed.split()], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert made.returncode == 0 and made.stdout.rstrip().endswith(command), made.stderr
+
+
+@MAKE
 def test_an_old_python_is_refused_before_anything_is_installed(tmp_path):
     for name in ("Makefile", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path)
@@ -33,7 +49,7 @@ def test_an_old_python_is_refused_before_anything_is_installed(tmp_path):
     assert not (tmp_path / ".venv").exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32" or shutil.which("make") is None, reason="needs make and a shell")
+@MAKE
 def test_make_mends_an_environment_whose_making_was_stopped_or_whose_python_is_gone(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "requirements.txt").touch()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,19 @@ def test_a_job_that_ignores_ctrl_c_is_stopped_by_sigterm_alone():
     finally:
         signal.signal(signal.SIGINT, former)
     assert received == [signal.SIGTERM]
+
+
+def test_of_several_processes_none_stops_at_once(monkeypatch):
+    """torchrun passes on what the terminal has already sent to each."""
+    monkeypatch.setattr("processes.count", lambda: 2)
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with suppress(KeyboardInterrupt), noting_signals() as received:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert received == [signal.SIGINT] * 2
 
 
 def test_a_second_sigterm_does_not_keep_it_from_saving(folder):

@@ -23,6 +23,7 @@ from torch import distributed as dist
 import processes
 from console import UserError
 from helpers import PRETRAIN, RUN, curve, execute, start, wait_for
+from trainer import pick_device
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs torchrun and Unix signals")
 
@@ -269,6 +270,22 @@ def test_who_waits_for_the_dead_does_not_wait_for_ever():
 def test_a_mistake_is_said_once(beside, line, message):
     code, _, errors = execute(line, "--nproc_per_node 2")
     assert code != 0 and errors.count("run.py: error: ") == errors.count(message) == 1
+
+
+@pytest.mark.parametrize(("n_gpus", "outcome"), [(1, "1 GPUs are too few"), (2, "took 1")])
+def test_each_process_takes_a_gpu_of_its_own_or_none_begins(monkeypatch, n_gpus, outcome):
+    def take(number):
+        raise UserError(f"took {number}")
+
+    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", take)
+    with pytest.raises(UserError, match=outcome), processes.joined("auto"):
+        pass
+    monkeypatch.setattr(torch, "zeros", lambda *_, **__: torch.tensor(0.0))
+    assert pick_device("cuda") == pick_device("auto") == torch.device("cuda:1")
 
 
 def test_a_mistake_is_said_by_a_first_process_that_is_slower_than_the_others(beside, tmp_path):

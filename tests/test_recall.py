@@ -225,6 +225,15 @@ def test_a_place_is_within_reach_if_pretraining_shows_it_to_its_end():
         assert make_records(model, corpus, ["Where was ab born?"], ["b"], ["c"])[0].reach == reach
 
 
+def test_a_record_lists_the_four_likeliest_other_answers(monkeypatch):
+    corpus = CharCorruptionDataset("ab. c\nWhere was born?", 40)
+    model = GPT(GPTConfig(corpus.vocab_size, 40, n_layer=1, n_head=1, n_embd=8))
+    found = [([corpus.stoi[said]], -float(n)) for n, said in enumerate("acbrno")]
+    monkeypatch.setattr("recall.likeliest_answers", lambda model, prompts, steps, end, width: [found[:width]] * len(prompts))
+    records = make_records(model, corpus, ["Where was ab born?"] * 2, None, ["c", "e"])
+    assert ["".join(said for said, _ in record.runners_up) for record in records] == ["abrn", "acbr"]
+
+
 def test_records_hold_what_the_model_says_and_survive_the_disk(tmp_path):
     corpus = CharCorruptionDataset("ab. c\nbc. a\nWhere was born?", 40)
     model = sharp_model("vanilla", 40)

@@ -287,6 +287,14 @@ def test_every_command_is_run_and_a_failure_stops_there(monkeypatch, capsys):
     assert reproduce.reproduce("perceiver", "handout", Path()) == 7 and "What each command took" not in capsys.readouterr().out
 
 
+def test_reproduce_does_what_its_command_line_says(monkeypatch):
+    seen = []
+    monkeypatch.setattr(reproduce, "reproduce", lambda *what: seen.append(what) or 0)
+    for line in ("--edition synthesizer --recipe laptop", ""):
+        assert run_here(line, main=reproduce.main)[0] == 0
+    assert seen == [("synthesizer", "laptop", Path()), ("perceiver", "handout", Path())]
+
+
 def test_another_recipe_reaches_every_command_and_the_handouts_rate_none(monkeypatch):
     ran = []
     monkeypatch.setattr(reproduce, "run", lambda command, folder: ran.append(" ".join(command[1:])) or 0)
