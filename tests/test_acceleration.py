@@ -30,7 +30,7 @@ def test_on_a_cpu_a_batch_is_made_at_once_in_small_parts_with_little_padding(bf1
     parts = batches[0].parts
     targets = sum(int((part.y != 0).sum()) for part in parts)
     assert isinstance(batches, CutBatches)
-    assert 384 <= targets / len(parts) < 640  # docs/speed.md: beyond these, it is slower
+    assert 384 <= targets / len(parts) < 640  # docs/speed.md: 512 on average
     assert targets / sum(part.y.numel() for part in parts) > 0.8
     assert not bf16 or all(part.x.size(1) % 8 == 0 or part.x.size(1) == 127 for part in parts)
 

@@ -86,7 +86,7 @@ def wait_for_bar(process):
 
 
 def slow_down(folder, times):
-    """Make the text so many times as long, for steps on all of it that take longer."""
+    """Make the text so many times as long, so that a step on all of it takes longer."""
     text = (folder / "wiki.txt").read_text(encoding="utf-8")
     (folder / "wiki.txt").write_text(text * times, encoding="utf-8")
 

@@ -169,5 +169,5 @@ def test_the_command_line(tmp_path, monkeypatch):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == written
     monkeypatch.setattr(sys, "argv", [*line[:4], str(tmp_path / "new"), *line[5:]])
     (tmp_path / "new").mkdir()
-    assert console.run_reporting_errors(make_corpus.main) == 2 and not list((tmp_path / "new").iterdir())  # nor are the answers
+    assert console.run_reporting_errors(make_corpus.main) == 2 and not list((tmp_path / "new").iterdir())  # nor are answers written over
     assert answers.read_bytes() == written[answers]

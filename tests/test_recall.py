@@ -175,11 +175,11 @@ def test_bins_hold_every_answer_once_and_coverage_grows(pairs):
     assert list(confidence) == sorted(sure, reverse=True)
     assert list(coverage) == [n / len(pairs) for n in range(1, len(pairs) + 1)]
     assert risk[-1] == pytest.approx(1 - sum(right) / len(right))
-    tenths = [b.count for b in reliability([*(n / 20 for n in range(1, 20, 2)), 1.0], [True] * 11)]
-    assert tenths == [1] * 9 + [2]
 
 
 def test_calibration_error_and_risk_of_a_worked_example():
+    tenths = [b.count for b in reliability([*(n / 20 for n in range(1, 20, 2)), 1.0], [True] * 11)]
+    assert tenths == [1] * 9 + [2]
     sure, right = [0.95, 0.91, 0.55, 0.52, 0.12], [True, True, True, False, False]
     assert calibration_error(sure, right) == pytest.approx((2 * 0.07 + 2 * abs(0.535 - 0.5) + 1 * 0.12) / 5)
     assert risk_coverage(sure, right) == [(0.2, 0.0, 0.95), (0.4, 0.0, 0.91), (0.6, 0.0, 0.55), (0.8, 0.25, 0.52), (1.0, 0.4, 0.12)]

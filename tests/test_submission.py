@@ -271,6 +271,7 @@ def test_parameters_of_another_recipe_or_text_are_named_before_the_first_command
 
 def test_every_command_is_run_and_a_failure_stops_there(monkeypatch, capsys):
     ran, fails = [], "none"
+    monkeypatch.setattr(reproduce, "refuse_others", lambda *_: None)  # somebody may have trained in this folder
     monkeypatch.setattr(reproduce, "run", lambda command, folder: ran.append(" ".join(command[1:])) or (7 if fails in ran[-1] else 0))
     assert reproduce.reproduce("perceiver", "handout", Path()) == 0
     resumable = [line + " --resume" if "pretrain " in line or "finetune " in line else line for line in HANDOUT.strip().split("\n")]
@@ -295,10 +296,10 @@ def test_reproduce_does_what_its_command_line_says(monkeypatch):
     assert seen == [("synthesizer", "laptop", Path()), ("perceiver", "handout", Path())]
 
 
-def test_another_recipe_reaches_every_command_and_the_handouts_rate_none(monkeypatch):
+def test_another_recipe_reaches_every_command_and_the_handouts_rate_none(monkeypatch, tmp_path):
     ran = []
     monkeypatch.setattr(reproduce, "run", lambda command, folder: ran.append(" ".join(command[1:])) or 0)
-    assert reproduce.reproduce("perceiver", "laptop", Path()) == 0
+    assert reproduce.reproduce("perceiver", "laptop", tmp_path) == 0
     typed = [line for line in ran if "src/run.py " in line]
     assert len(typed) == 11 and all(" --recipe laptop" in line and "--pretrain_lr" not in line for line in typed)
     trains = [line for line in typed if "src/run.py evaluate" not in line]
