@@ -321,10 +321,8 @@ def test_knowledge_trains_on_all_for_dev_and_else_on_none_that_it_asks(world, tm
     monkeypatch.setattr(sys, "argv", ["knowledge.py", *line])
     knowledge.main()
     n = len(read_pairs(world / "birth_places_train.tsv")) - held_out
-    assert list(map(len, read)) == [
-        61 + n * mixed // 100,
-        n,
-    ]  # the text's lines, the empty one at its end, and the questions; then the questions alone
+    # the text's lines, the empty one at its end, and the questions; then the questions alone
+    assert list(map(len, read)) == [61 + n * mixed // 100, n]
     if held_out:
         assert len(asked[0]) == held_out and not {question for question, _ in asked[0]} & {row.split("\t")[0] for row in read[1].data}
     else:
