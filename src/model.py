@@ -113,7 +113,7 @@ class DownProjectBlock(CrossBlock):
     def forward(self, x_input: Tensor) -> Tensor:
         """(B, T, C) -> (B, m, C): latent i sees inputs 0...i, so inputs from m on are not read here"""
         latents = self.C.expand(x_input.size(0), -1, -1)
-        h = self.attn(x_input, self.ln1(latents))
+        h = self.attn(x_input[:, : latents.size(1)], self.ln1(latents))
         return h + self.mlp(self.ln2(h))
 
 
@@ -169,7 +169,11 @@ class GPT(nn.Module):
         if T > self.get_block_size():
             raise ValueError(f"an input of {T} characters is longer than the {self.get_block_size()} that the model takes")
         x = self.drop(self.embed(idx))  # (B, T, C)
-        x = self.up_block(self.blocks(self.down_block(x)), x) if self.config.perceiver else self.blocks(x)  # (B, T, C)
+        if self.config.perceiver:
+            latents = self.down_block(x)[:, :T]  # (B, min(m, T), C): no position sees the others
+            x = self.up_block(self.blocks(latents), x)  # (B, T, C)
+        else:
+            x = self.blocks(x)  # (B, T, C)
         logits = self.head(self.ln_f(x))  # (B, T, V)
         if targets is None:
             return logits, None
