@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make assignment5.zip from the outputs beside this script:
-#   bash collect_submission.sh [--edition perceiver|synthesizer|all] [--folder FOLDER]
+#   bash collect_submission.sh [--edition perceiver|synthesizer|rope|all] [--folder FOLDER]
 here=$(dirname "$0")
 fits="import sys; from importlib.util import find_spec; assert sys.version_info >= (3, 11) and find_spec('torch')"
 for python in "${PYTHON:-python3}" python "$here/.venv/bin/python"; do

@@ -91,8 +91,8 @@ class LayerTask(NamedTuple):
 def layer_tasks() -> dict[str, LayerTask]:
     """A task for each of the three layers, with random numbers."""
     n_head, width, block_size, T = 3, 6, 8, 7
-    config = {"n_head": n_head, "n_embd": width, "block_size": block_size, "vocab_size": 10, "n_layer": 2, "synthesizer": False}
-    config |= {"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "bottleneck_dim": 4}
+    config = {"n_head": n_head, "n_embd": width, "block_size": block_size, "vocab_size": 10, "n_layer": 2, "bottleneck_dim": 4}
+    config |= {"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "perceiver": False, "synthesizer": False, "rope": False}
 
     def linear(*names: str) -> dict[str, Any]:
         return {f"{n}.weight": random_matrix(width, width) for n in names} | {f"{n}.bias": random_matrix(1, width)[0] for n in names}

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TEXT, TRAIN, DEV, TEST = "wiki.txt", "birth_places_train.tsv", "birth_dev.tsv", "birth_test_inputs.tsv"
-EDITION_VARIANTS = ("perceiver", "synthesizer")  # an edition asks for one besides vanilla; `all` has both
-EDITIONS = {"perceiver": ("perceiver",), "synthesizer": ("synthesizer",), "all": EDITION_VARIANTS}
+EDITION_VARIANTS = ("perceiver", "synthesizer", "rope")  # an edition asks for one besides vanilla; `all` has all three
+EDITIONS = {variant: (variant,) for variant in EDITION_VARIANTS} | {"all": EDITION_VARIANTS}
 PARTS = {  # what is handed in for each: parameters, and their answers to the dev and test questions
     "nopretrain": ("vanilla.model.params", "vanilla.nopretrain.dev.predictions", "vanilla.nopretrain.test.predictions"),
     **{
@@ -13,7 +13,7 @@ PARTS = {  # what is handed in for each: parameters, and their answers to the de
         for variant in ("vanilla", *EDITION_VARIANTS)
     },
 }
-ASKED_FOR = {"vanilla": (0.10, 0.10), "perceiver": (0.06, 0.05), "synthesizer": (None, 0.05)}  # minimum accuracies on dev and test
+ASKED_FOR = {"vanilla": (0.10, 0.10), "perceiver": (0.06, 0.05), "synthesizer": (None, 0.05)}  # minimum accuracies on dev and test, where known
 ROUNDING = 1  # how many questions, asked again, may be answered differently: another machine rounds differently
 
 

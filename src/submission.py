@@ -1,6 +1,6 @@
-"""Collect what is handed in: assignment5.zip, with the code, the data and the outputs of one edition or both.
+"""Collect what is handed in: assignment5.zip, with the code, the data and the outputs of one edition, or of all.
 
-    bash collect_submission.sh [--edition perceiver|synthesizer|all] [--folder FOLDER]
+    bash collect_submission.sh [--edition perceiver|synthesizer|rope|all] [--folder FOLDER]
 
 It first looks for whatever a grader would stumble over; if it finds anything, nothing is collected.
 """
@@ -100,12 +100,12 @@ def answers_of(model: "GPT", corpus: "CharCorruptionDataset", questions: list[st
 
 
 def say(part: str, right: int, total: int) -> str:
-    """How many are right, and what the course asks for."""
+    """How many are right, and what the course asks for, as far as that is known."""
     of_dev, of_test = ASKED_FOR.get(part, (None, None))
     asked = ["one"] if part == "nopretrain" else [f"{of_dev:.0%}"] if of_dev else []
-    if part in EDITION_VARIANTS:
+    if of_test and part in EDITION_VARIANTS:
         asked.append(f"{of_test:.0%} of the test, which nobody here can know")
-    return f"{right} of {total} right ({100 * right / total:.1f}%); the course asks for {', and '.join(asked)}"
+    return f"{right} of {total} right ({100 * right / total:.1f}%)" + (f"; the course asks for {', and '.join(asked)}" if asked else "")
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ EVERYTHING = set(ALL_POINTS)
 # ---------------------------------------------------------------- correct ones
 
 
-@pytest.mark.parametrize("variants", [("perceiver",), ("synthesizer",), ("perceiver", "synthesizer")])
+@pytest.mark.parametrize("variants", [("perceiver",), ("synthesizer",), ("rope",), ("perceiver", "synthesizer")])
 def test_a_right_submission_gets_all_points(grading, data, hides, variants):
     report = grading(written(data, *variants))
     assert not lost(report, hides), report.table()
@@ -261,7 +261,7 @@ CARELESS = {
     "nothing in it": (lambda _: {"notes.txt": b""}, EVERYTHING, "Missing"),
     "parameters missing": (without("vanilla.finetune.params"), {"vanilla dev", "vanilla test"}, "Missing: vanilla.finetune.params"),
     "predictions missing": (without("vanilla.nopretrain.test.predictions"), {"nopretrain"}, "Missing: vanilla.nopretrain"),
-    "no variant": (lambda files: {k: v for k, v in files.items() if "perceiver" not in k}, {"variant test"}, "There is neither perceiver"),
+    "no variant": (lambda files: {k: v for k, v in files.items() if "perceiver" not in k}, {"variant test"}, "There is none of perceiver"),
     "no code": (lambda files: {k: v for k, v in files.items() if "src" not in k}, EVERYTHING, "did not answer"),
     "code that is no Python": (with_code("def ("), EVERYTHING, "SyntaxError"),
     "a line of predictions missing": (fewer_lines, {"vanilla dev", "vanilla test"}, "questions."),
@@ -402,7 +402,7 @@ def test_code_in_the_handouts_manner_is_asked_in_the_files_own_form(grading, dat
     assert not lost(grading(files), hides)
 
 
-@pytest.mark.parametrize(("part", "dev", "test"), [("vanilla", 6, 5), ("perceiver", 4, 3), ("synthesizer", None, 3)])
+@pytest.mark.parametrize(("part", "dev", "test"), [("vanilla", 6, 5), ("perceiver", 4, 3), ("synthesizer", None, 3), ("rope", None, 3)])
 def test_so_many_right_are_enough_and_one_fewer_is_not(data, monkeypatch, part, dev, test):
     """Of 51 dev questions, 10% are 5.1 and 6% are 3.06; of 45 test questions, 10% are 4.5 and 5% are 2.25."""
     grader, keys = Grader(data, None, None), ("vanilla dev", "vanilla test")
@@ -690,7 +690,7 @@ def real(tmp_path_factory, data):
 
 
 def test_the_built_grader_run_by_its_own_script(real, hides, tmp_path, soak):
-    """Correct submissions of two editions, with full-size models; `make soak` grades each twenty times."""
+    """Correct submissions of all editions, with full-size models; `make soak` grades each twenty times."""
     answers = ["--answers", str(real / "gold.tsv")] if hides else []
     command = [sys.executable, ROOT / "autograder/build.py", "--data", str(real), *answers, "--out", str(tmp_path / "autograder.zip")]
     subprocess.run(command, check=True, cwd=tmp_path)
@@ -705,7 +705,7 @@ def test_the_built_grader_run_by_its_own_script(real, hides, tmp_path, soak):
     for path in (ROOT / "src").glob("*.py"):
         (home / "submission/src" / path.name).write_bytes(path.read_bytes())
     times, scores = 20 if soak else 1, []
-    for variant in ("perceiver", "synthesizer"):
+    for variant in ("perceiver", "synthesizer", "rope"):
         for path in (home / "submission").glob("*.p*"):
             path.unlink()
         for name in {name for part in ("nopretrain", "vanilla", variant) for name in PARTS[part]}:

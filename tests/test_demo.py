@@ -27,7 +27,7 @@ MAKE = pytest.mark.skipif(sys.platform == "win32" or shutil.which("make") is Non
 @pytest.mark.parametrize(
     ("typed", "command"),
     [
-        ("reproduce EDITION=synthesizer RECIPE=laptop", "src/reproduce.py --edition synthesizer --recipe laptop"),
+        ("reproduce EDITION=rope RECIPE=laptop", "src/reproduce.py --edition rope --recipe laptop"),
         ("autograder ANSWERS=gold.tsv INDEX=URL", 'autograder/build.py --answers "gold.tsv" --index "URL"'),
     ],
 )

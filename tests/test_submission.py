@@ -112,18 +112,22 @@ def test_the_share_of_dev_is_printed_beside_what_the_course_asks_for(project):
     assert "perceiver.pretrain.dev.predictions: 0 of " in lines and "asks for 6%, and 5% of the test, which nobody here can know" in lines
 
 
-def test_the_other_edition_and_both(project, outputs):
-    for name in PARTS["synthesizer"]:
+@pytest.mark.parametrize(
+    ("variant", "asked"), [("synthesizer", "; the course asks for 5% of the test, which nobody here can know\n"), ("rope", "%)\n")]
+)
+def test_another_edition_and_all(project, outputs, variant, asked):
+    for name in PARTS[variant]:
         shutil.copy(outputs / name, project)
     for name in PARTS["perceiver"][1:]:
         (project / name).unlink()
     _, said, _ = collect(project)
-    assert "the synthesizer edition" in said and "; the course asks for 5% of the test, which nobody here can know\n" in said
-    assert names_in(project) >= {*PARTS["synthesizer"]} | VANILLA
+    (share,) = [line for line in said.splitlines(keepends=True) if line.startswith(f"{variant}.pretrain.dev.predictions: ")]
+    assert f"the {variant} edition" in said and share.endswith(asked)
+    assert names_in(project) >= {*PARTS[variant]} | VANILLA
     code, _, errors = collect(project, "--edition", "all")
-    assert code == 1 and "Problems found (the all edition has 15 files)" in errors
+    assert code == 1 and "Problems found (the all edition has 18 files)" in errors
     assert all(f"{name} is missing" in errors for name in PARTS["perceiver"][1:])
-    assert find_edition(project) == "synthesizer"
+    assert find_edition(project) == variant
 
 
 def test_missing_files_are_listed_and_nothing_is_zipped(project):
@@ -208,7 +212,8 @@ src/run.py evaluate perceiver wiki.txt --bottleneck_dim 64 --reading_params_path
 def test_the_commands_are_the_handouts_in_their_order():
     assert list(commands("perceiver")) == HANDOUT.strip().split("\n")
     others = [line.replace(" --bottleneck_dim 64", "").replace(" --pretrain_lr 6e-3", "") for line in HANDOUT.strip().split("\n")]
-    assert list(commands("synthesizer")) == [line.replace("perceiver", "synthesizer") for line in others]
+    for variant in ("synthesizer", "rope"):
+        assert list(commands(variant)) == [line.replace("perceiver", variant) for line in others]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
