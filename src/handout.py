@@ -13,7 +13,8 @@ PARTS = {  # what is handed in for each: parameters, and their answers to the de
         for variant in ("vanilla", *EDITION_VARIANTS)
     },
 }
-ASKED_FOR = {"vanilla": (0.10, 0.10), "perceiver": (0.06, 0.05), "synthesizer": (None, 0.05)}  # minimum accuracies on dev and test, where known
+# minimum accuracies on dev and test; what the RoPE edition asks for was not at hand
+ASKED_FOR = {"vanilla": (0.10, 0.10), "perceiver": (0.06, 0.05), "synthesizer": (None, 0.05)}
 ROUNDING = 1  # how many questions, asked again, may be answered differently: another machine rounds differently
 
 
