@@ -4,7 +4,8 @@
 
 Theory counts scores: L·l² for L layers on sequences of length l, 2·l·m + (L-2)·m² with a bottleneck of m. Measured are
 only the attention layers of a model of the handout's width, forward and backward, on one sequence: their time, and the
-memory that they keep for the backward pass; once as the equation is written (plain.py), once as this project runs them.
+memory that they keep for the backward pass; once as the equation is written (plain.py), once as this project runs them,
+except that its model's first layer reads only the m inputs that its latents see, and here, as theory has it, all l.
 The plot needs matplotlib (requirements-benchmarks.txt).
 """
 

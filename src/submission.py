@@ -41,6 +41,8 @@ def main() -> int:
         print(f"Nothing collected. Problems found (the {edition} edition has {len(names)} files):", *problems, sep="\n  ", file=sys.stderr)
         return 1
     announce_if_bundled(args.folder / TEXT, file_sha256(args.folder / TEXT))
+    if "rope" in EDITIONS[edition]:
+        print("The RoPE edition's handout was not at hand: compare what the zip holds with your course's list.")
     files = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "src").rglob("*.py")}
     write_zip(zipped, files | {name: args.folder / name for name in names})
     print(f"{zipped}: the {edition} edition, {len(files) + len(names)} files, {zipped.stat().st_size / 1e6:.1f} MB")

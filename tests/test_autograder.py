@@ -28,6 +28,7 @@ from intake import Refused, find_root, take_in
 from rubric import RUBRIC
 from sandbox import Sandbox
 
+from checkpoint import describe
 from console import UserError, run_reporting_errors
 from corpus import PAD_CHAR
 from dataset import CharCorruptionDataset, corrupt
@@ -451,6 +452,12 @@ def test_of_two_variants_the_better_counts(grading, data, hides):
     assert lost(report, hides) == ({"variant test"} if hides else set())
 
 
+def test_rope_whose_angles_are_not_saved_is_not_taken_for_vanilla():
+    state = GPT(GPTConfig(9, 8, n_layer=2, n_head=2, n_embd=8, rope=True)).state_dict()
+    assert describe(state)["variant"] == "rope"
+    assert describe({name: tensor for name, tensor in state.items() if "rope_cache" not in name})["variant"] == "none known"
+
+
 @pytest.mark.parametrize("kind", ["vanilla", "none known"])
 def test_a_vanilla_model_by_a_variants_name_gets_none_of_its_points(grading, data, hides, monkeypatch, kind):
     monkeypatch.setattr(Grader, "describe_params", lambda self: {"perceiver.finetune.params": {"variant": kind, "bottleneck_dim": None}})
@@ -864,6 +871,7 @@ def test_the_equations_are_those_of_the_projects_layers(name):
     import attention
 
     task = layer_tasks()[name]
+    assert {"perceiver": False, "synthesizer": False, "rope": False}.items() <= task.config.items()  # code of any edition may read these
     layer = getattr(attention, task.layer)(GPTConfig(**task.config)).eval()
     layer.load_state_dict({key: torch.tensor(value) for key, value in task.weights.items()}, strict=False)
     with torch.no_grad():

@@ -123,11 +123,18 @@ def test_another_edition_and_all(project, outputs, variant, asked):
     _, said, _ = collect(project)
     (share,) = [line for line in said.splitlines(keepends=True) if line.startswith(f"{variant}.pretrain.dev.predictions: ")]
     assert f"the {variant} edition" in said and share.endswith(asked)
+    assert ("compare what the zip holds" in said) == (variant == "rope")
     assert names_in(project) >= {*PARTS[variant]} | VANILLA
     code, _, errors = collect(project, "--edition", "all")
     assert code == 1 and "Problems found (the all edition has 18 files)" in errors
     assert all(f"{name} is missing" in errors for name in PARTS["perceiver"][1:])
     assert find_edition(project) == variant
+    everything = {name for names in PARTS.values() for name in names}
+    for name in everything:
+        shutil.copy(outputs / name, project)
+    code, _, errors = collect(project, "--edition", "all")
+    assert code == 0 and names_in(project) >= everything, errors
+    assert find_edition(project) == "perceiver"  # the first of three
 
 
 def test_missing_files_are_listed_and_nothing_is_zipped(project):
