@@ -40,7 +40,8 @@ def corruption_properties(lines: Sequence[str], examples: Any) -> list[Property]
     """
     vocabulary = [PAD, MASK, *sorted(set("\n".join(lines)))]
     form = arrangement = lengths = masks = None
-    kept, masked, ratios = [], [], []
+    kept, masked = [], []
+    ratios, surplus = [], []  # kept of the line; masked beyond a quarter
     for number, (x, y) in enumerate(examples):
         line = lines[number % len(lines)]
         if not len(x) == len(y) in (BLOCK_SIZE - 1, BLOCK_SIZE) or x[1:] != y[:-1]:
@@ -53,6 +54,7 @@ def corruption_properties(lines: Sequence[str], examples: Any) -> list[Property]
         kept.append(sum(map(len, pieces)))
         masked.append(len(pieces[2]))
         ratios.append(kept[-1] / len(line))
+        surplus.append(masked[-1] - kept[-1] / 4)
     longest = BLOCK_SIZE * 7 // 8
     if not kept:
         lengths = masks = "no example could be read"
@@ -60,15 +62,15 @@ def corruption_properties(lines: Sequence[str], examples: Any) -> list[Property]
         lengths = f"lengths from {min(kept)} to {max(kept)}"
     elif pstdev(ratios) <= 0.05:
         lengths = "the lengths hardly vary"
-    if kept and abs(mean(masked) - mean(kept) / 4) > 1.5:
+    if kept and abs(mean(surplus)) > 1.5:
         masks = f"{mean(masked):.1f} characters of {mean(kept):.1f} on average"
-    elif kept and pstdev(masked) < 0.5:
-        masks = "the masked length hardly varies"
+    elif kept and (pstdev(masked) < 0.5 or pstdev(surplus) < 0.5):
+        masks = "the masked length hardly varies, or follows from the length kept"
     return [
         Property(2, "x and y are as long as the block, or one less; y is x shifted by one", form),
         Property(4, "prefix, MASK, suffix, MASK, masked content, then only padding; together the beginning of the line", arrangement),
         Property(2, f"from 4 to {longest} characters are kept, a varying number", lengths),
-        Property(2, "a quarter of them are masked on average, a varying number", masks),
+        Property(2, "a quarter of them are masked on average, a random number", masks),
     ]
 
 

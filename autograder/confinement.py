@@ -1,8 +1,9 @@
 """Taking rights away from the current process, for good, before it runs a stranger's code (Linux).
 
-Landlock keeps it from files, TCP and signals to other processes, a seccomp filter keeps it from sockets of any kind and from
-memory and keys that belong to no process, and root loses its capabilities. The numbers are from the kernel's headers: landlock.h,
-prctl.h, seccomp.h, bpf_common.h, unistd.h (docs.kernel.org: userspace-api/landlock, userspace-api/seccomp_filter).
+Landlock keeps it from files, TCP and signals to other processes, a seccomp filter keeps it from sockets of any kind, from
+memory and keys that belong to no process and, where it shares its user with others, from what Landlock lets it change of their
+files. Root loses its capabilities. The numbers are from the kernel's headers: landlock.h, prctl.h, seccomp.h, bpf_common.h,
+unistd.h (docs.kernel.org: userspace-api/landlock, userspace-api/seccomp_filter).
 """
 
 import ctypes
@@ -30,6 +31,11 @@ ARCHITECTURES = {
     "x86_64": (0xC000003E, (41, 319, 425, 29, 68, 64, 248, 249, 250)),
     "aarch64": (0xC00000B7, (198, 279, 425, 194, 186, 190, 217, 218, 219)),
 }
+# chmod, chown, utime and setxattr in all their forms, by path or by descriptor: the owner's rights, which Landlock does not know
+OWNERS_CALLS = {
+    "x86_64": (90, 91, 268, 452, 92, 93, 94, 260, 132, 235, 261, 280, 188, 189, 190, 197, 198, 199, 463, 466, 469),
+    "aarch64": (52, 53, 452, 54, 55, 88, 5, 6, 7, 14, 15, 16, 463, 466, 469),
+}
 FOREIGN = 0x40000000  # from here on, x86_64 has the same calls under other numbers
 
 
@@ -48,10 +54,13 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def prepare(readable: Sequence[Path], writable: Path) -> Callable[[], None]:
-    """A function that confines the calling process: it may only read some paths and write in one folder, and reaches nobody."""
+def prepare(readable: Sequence[Path], writable: Path, shares_user: bool) -> Callable[[], None]:
+    """A function that confines the calling process: it may only read some paths and write in one folder, and reaches nobody.
+
+    `shares_user` says that other files than its own have the same owner.
+    """
     libc, version = ctypes.CDLL(None, use_errno=True), landlock_version()
-    rules = filter_program() if has_filter() else None
+    rules = filter_program(shares_user) if has_filter() else None
 
     def confine() -> None:
         if os.geteuid() == 0:
@@ -94,9 +103,10 @@ class Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
-def filter_program() -> Program:
-    """A filter that refuses the system calls of ARCHITECTURES, and all of another architecture or numbering."""
+def filter_program(shares_user: bool) -> Program:
+    """A filter that refuses the system calls of ARCHITECTURES, an owner's if asked, and all of another architecture or numbering."""
     architecture, refused = ARCHITECTURES[platform.machine()]
+    refused += OWNERS_CALLS[platform.machine()] if shares_user else ()
     end = len(refused) + 2  # where the jumps below lead, counted from the first comparison of the number
     lines = [
         (LOAD, 0, 0, 4),  # the architecture

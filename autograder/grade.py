@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ MINUTES = 8.5  # for everything; Gradescope allows ten
 ASKED_AGAIN = {"dev": 24, "test": 48}  # how many questions of each
 ANSWERED_AGAIN = "again.predictions"  # the file that the answers go to
 SECONDS_TO_ANSWER, SECONDS_TO_PROBE = 100, 60
+HAS_TORCH = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
 LARGEST_RESULT = 3 * 10**6  # bytes of JSON from the probe
 
 
@@ -66,13 +66,13 @@ class Grader:
             except Refused as refused:
                 report.fail(RUBRIC, f"Not graded: {refused}")
                 return report
-            models = [self.folder / PARTS[part][0] for part in ("nopretrain", "vanilla")]  # before describe_params rewrites them
-            self.same_model = all(map(Path.is_file, models)) and models[0].read_bytes() == models[1].read_bytes()
             with report.filling("corruption", "attention", "cross", "synthesizer"):
                 self.probe_code()
             self.described: dict[str, Any] = {}
             with report.filling():
                 self.described = self.describe_params()
+            models = [self.folder / PARTS[part][0] for part in ("nopretrain", "vanilla")]  # rewritten: the same tensors, the same bytes
+            self.same_model = all(map(Path.is_file, models)) and models[0].read_bytes() == models[1].read_bytes()
             with report.filling("nopretrain"):
                 self.grade_without_pretraining()
             with report.filling("vanilla dev", "vanilla test"):
@@ -129,11 +129,13 @@ class Grader:
             **{name: self.folder / name for name in names},
         }
         ended = self.box.run([sys.executable, "probe.py", "params", *names], files, ["result.json", *names], SECONDS_TO_PROBE)
-        described, _ = result_of(ended)
+        described, why = result_of(ended)
         for name in names:
-            if name in ended.files and "value" in described.get(name, {}):
+            if name in ended.files:
                 (self.folder / name).write_bytes(ended.files[name])
-        return {name: found["value"] for name, found in described.items() if isinstance(found.get("value"), dict)}
+            if "value" not in described.get(name, {}):
+                self.report.for_instructor.append(f"not known as a model: {described.get(name, {}).get('error', why)}")
+        return {name: found["value"] for name, found in described.items() if "value" in found}
 
     # ---------------------------------------------------------------- predictions
 
@@ -302,9 +304,10 @@ def main() -> None:
     write(unfinished())
     if not args.submission.exists():
         raise UserError(f"there is no {args.submission}")
-    if find_spec("torch") is None:  # a submission's code would fail without it, and the student be blamed
-        raise ModuleNotFoundError("No module named 'torch'")
     grader = Grader(args.data, args.answers, args.recipe)
+    if grader.box.run([sys.executable, "-c", HAS_TORCH]).problem:  # a submission's code would fail, and the student be blamed
+        cure = "pip install -r autograder/requirements.txt, in an environment that all users may read"
+        raise UserError(f"a submission's code finds no PyTorch here: {cure}")
     if grader.box.missing:
         print(f"This system runs the submission's code without {'; without '.join(grader.box.missing)}.\n", flush=True)
     report = grader.grade(args.submission)

@@ -11,9 +11,12 @@ import json
 import sys
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+LARGEST = 100 * 10**6  # bytes of parameters
 
 
 def main() -> None:
@@ -39,15 +42,16 @@ def attempt(work: Callable[[], Any]) -> dict[str, Any]:
 
 
 def describe_params(path: str) -> dict[str, Any]:
-    """The variant and bottleneck of parameters; nothing but tensors is unpickled."""
+    """The variant and bottleneck of parameters; nothing but tensors and plain values is unpickled."""
     sys.path.insert(0, "project/src")
     import torch
 
-    from checkpoint import describe, read_state
+    from checkpoint import describe, read_plain, read_state
 
-    state = read_state(Path(path), 100 * 10**6)
-    torch.save(state, path)  # saved from a GPU, they would need one to be loaded
-    return describe(state)
+    content = BytesIO()
+    torch.save(read_plain(Path(path), LARGEST), content)  # saved from a GPU, they would need one to be loaded
+    Path(path).write_bytes(content.getbuffer())  # torch.save itself would put the file's name into it
+    return describe(read_state(Path(path), LARGEST))
 
 
 def corrupt(lines: list[str], block_size: int, looks: int) -> list[list[list[int]]]:

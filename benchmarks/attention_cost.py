@@ -11,6 +11,7 @@ The plot needs matplotlib (requirements-benchmarks.txt).
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from types import ModuleType
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from report import figure_file, finish, parser_of, pyplot_for_files, save_figure, seconds
+from report import figure_file, finish, in_turns, parser_of, pyplot_for_files, save_figure, seconds
 
 from attention import CausalCrossAttention, CausalSelfAttention
 from console import number, run_reporting_errors
@@ -93,12 +94,12 @@ def main() -> None:
         x = torch.randn(1, length, 256, device=device, requires_grad=True)
         for m in [None, *(m for m in args.bottlenecks if m < length)]:
             row: dict[str, Any] = {"length": length, "bottleneck": m or "none", "scores by theory": scores_by_theory(length, m)}
-            for name, change in (("equation", make_plain), ("project", lambda model: model)):
-                model = change(Stack(length, m).to(device))
-                work = passes(model, x)
-                seconds(work, device)
-                row[f"{name}, ms"] = 1e3 * median(seconds(work, device) for _ in range(args.rounds))
-                row[f"{name}, MB"] = memory_kept(model, x)
+            models = {"equation": make_plain(Stack(length, m).to(device)), "project": Stack(length, m).to(device)}
+            contenders = {name: partial(seconds, passes(model, x), device) for name, model in models.items()}
+            in_turns(contenders, rounds=1)  # what libraries do the first time doesn't count
+            for name, times in in_turns(contenders, args.rounds).items():
+                row[f"{name}, ms"] = 1e3 * median(times)
+                row[f"{name}, MB"] = memory_kept(models[name], x)
             rows.append(row)
     finish(args, rows, device)
     if args.plot:

@@ -32,7 +32,7 @@ from recipes import RECIPES, VARIANTS
 from trainer import Trainer, TrainerConfig, pick_device
 
 HANDOUT = RECIPES["handout"]
-BF16 = "this project, bfloat16"
+TWIN, BF16 = "plain twin", "this project, bfloat16"
 
 
 def make_model(corpus: CharCorruptionDataset, variant: str) -> GPT:
@@ -91,7 +91,7 @@ def make_peer(corpus: CharCorruptionDataset, config: TrainerConfig, device: torc
 
 def dtype_of(way: str, device: torch.device) -> torch.dtype:
     """The dtype in which matrices are multiplied."""
-    return torch.bfloat16 if device.type == "cuda" or way == BF16 else torch.float32
+    return torch.bfloat16 if way == BF16 or (device.type == "cuda" and way != TWIN) else torch.float32
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
@@ -131,7 +131,7 @@ def main() -> None:
         trainer.step = 0  # once more from the beginning, keeping what it has learnt
         trainer.train()
 
-    ways = {"this project": lambda: repeat(trainer), "plain twin": lambda: [twin.train() for _ in range(args.epochs)]}
+    ways = {"this project": lambda: repeat(trainer), TWIN: lambda: [twin.train() for _ in range(args.epochs)]}
     if device.type == "cpu" and has_bf16(device):
         in_bf16 = Trainer(make_model(corpus, args.variant), corpus, None, replace(config, cpu_bf16=True))
         ways[BF16] = lambda: repeat(in_bf16)
@@ -152,7 +152,7 @@ def main() -> None:
             "s per epoch": median(values) / args.epochs,
             "examples/s": args.epochs * len(corpus) / median(values),
             "650 epochs, min": median(values) / args.epochs * 650 / 60,
-            "times as fast as the twin": ratio(times["plain twin"], values),
+            "times as fast as the twin": ratio(times[TWIN], values),
             "times as fast as transformers": ratio(times["transformers"], values) if "transformers" in times else "-",
             "share of matmul rate": 6 * matrices * n_targets / median(values) / peak[dtype_of(name, device)]
             if args.variant == "vanilla"

@@ -123,8 +123,8 @@ def unpacked_size(file: BinaryIO) -> int:
         return sum(entry.file_size for entry in archive.infolist())
 
 
-def read_state(path: Path, largest: int) -> dict[str, Tensor]:
-    """The tensors in a file, by name. Raises UserError if it holds anything else, or more than `largest` bytes."""
+def read_plain(path: Path, largest: int) -> Any:
+    """The tensors and plain values in a file. Raises UserError if it can't be read, or holds more than `largest` bytes."""
     try:
         with reading(path), path.open("rb") as file:
             size = max(path.stat().st_size, unpacked_size(file))
@@ -132,11 +132,16 @@ def read_state(path: Path, largest: int) -> dict[str, Tensor]:
                 raise UserError(f"{path} unpacks to {size / 1e6:.1f} MB, far more than the model has: not read")
             file.seek(0)
             content = BytesIO(file.read())
-        state = load_plain(content)
+        return load_plain(content)
     except UserError:
         raise
     except Exception:  # what a damaged or foreign file raises is anybody's guess
         raise UserError(f"{path} {CHECKPOINT if path.suffix in ('.checkpoint', '.previous') else DAMAGED}") from None
+
+
+def read_state(path: Path, largest: int) -> dict[str, Tensor]:
+    """The tensors in a file, by name. Raises UserError as `read_plain` does, or if it holds anything else."""
+    state = read_plain(path, largest)
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not a model's parameters by name")
     for name, tensor in state.items():

@@ -125,9 +125,7 @@ def grading(data, hides, tmp_path, monkeypatch):
     """Grades files and returns the report, after checking that it is complete."""
 
     def describe_params(self):
-        """Rewrites each file, differently for each name; the grader's own method needs PyTorch, and these parameters are text."""
-        for name in self.taken & {params for params, *_ in PARTS.values()}:
-            (self.folder / name).write_bytes((self.folder / name).read_bytes() + b" " * len(name))
+        """Knows no model: these parameters are text, and the grader's own method needs PyTorch, which takes seconds."""
         return {}
 
     monkeypatch.setattr(Grader, "describe_params", describe_params)
@@ -497,10 +495,19 @@ def test_a_submission_that_can_not_be_unpacked_is_refused_and_not_the_grader(tmp
             take_in(submission, tmp_path / "out")
 
 
-def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("shares_user", [False, True])
+def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_path, monkeypatch, shares_user):
     box = Sandbox(time.monotonic() + 60)
+    if shares_user:
+        box.user = None
+        if not box.keeps_secrets:
+            pytest.skip("this system does not confine who shares a user")
+    (tmp_path / "outside").touch(0o644)
     doors = "import ctypes, os, socket, stat\nprint(oct(stat.S_IMODE(os.stat('.').st_mode)))\n"
-    for attempt in ("socket.socket()", "socket.socket(socket.AF_UNIX)", "os.memfd_create('x')", "os.setuid(12)", "os.listdir('/tmp')"):
+    outside = str(tmp_path / "outside")
+    attempts = "socket.socket()", "socket.socket(socket.AF_UNIX)", "os.memfd_create('x')", "os.setuid(12)", "os.listdir('/tmp')"
+    on_others = f"os.chmod({outside!r}, 0o4777)", f"os.chown({outside!r}, -1, -1)", f"os.utime({outside!r})"
+    for attempt in (*attempts, *on_others, f"os.setxattr({outside!r}, 'user.x', b'')"):
         doors += f"try:\n    {attempt}\n    print('open:', {attempt!r})\nexcept OSError:\n    pass\n"
     for call in ("shmget(0, 4096, 0o1600)", "msgget(0, 0o1600)", "semget(0, 1, 0o1600)", "syscall(250, 0, -3, 0)"):
         doors += f"if ctypes.CDLL(None).{call} >= 0:\n    print('open:', {call!r})\n"
@@ -508,7 +515,8 @@ def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_pat
     for folder in (tmp_path / "boxes", tmp_path, *tmp_path.parents[:2]):  # traversable, as /tmp is
         folder.chmod(folder.stat().st_mode | 0o711)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "boxes"))
-    ended = box.run([sys.executable, "-c", doors + "os.makedirs('a/b'); os.chmod('a', 0); print('uid', os.getuid())"])
+    closed = "os.mkdir('a', 0o300); os.mkdir('a/b'); "  # one may enter 'a', but not list it
+    ended = box.run([sys.executable, "-c", f"{doors}{closed}print('uid', os.getuid())"])
     assert ended.problem is None and not list((tmp_path / "boxes").iterdir())
     if not box.missing:
         assert ended.said == f"0o700\nuid {box.user}"
@@ -736,7 +744,7 @@ def test_the_built_grader_run_by_its_own_script(real, hides, tmp_path, soak):
     print(f"\nright submissions: {len(scores)} graded, {sum(score == (33 if hides else 20) for score in scores)} got all points")
 
 
-def test_results_are_written_whatever_happens(tmp_path, monkeypatch, capsys):
+def test_results_are_written_whatever_happens(data, tmp_path, monkeypatch, capsys):
     """Without Python, with unusable data, and without PyTorch."""
     home = tmp_path / "autograder"
     (home / "submission").mkdir(parents=True)
@@ -764,11 +772,11 @@ def test_results_are_written_whatever_happens(tmp_path, monkeypatch, capsys):
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     results = json.loads((home / "results/results.json").read_text(encoding="utf-8"))
     assert results["score"] == 0 and len(results["tests"]) == len(RUBRIC)
-    monkeypatch.setattr(grade, "find_spec", lambda _: None)
-    monkeypatch.setattr(sys, "argv", ["grade.py", str(home / "submission")])
+    monkeypatch.setattr(grade, "HAS_TORCH", grade.HAS_TORCH.replace("torch", "no_such_module"))
+    monkeypatch.setattr(sys, "argv", ["grade.py", str(home / "submission"), "--data", str(data)])
     assert run_reporting_errors(grade.main) == 2
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "No module named 'torch': activate the environment of the project" in err
+    assert err.count("\n") == 1 and "a submission's code finds no PyTorch here: pip install" in err
 
 
 def test_nothing_is_run_that_is_pickled_in_parameters(real, data, tmp_path):
@@ -787,19 +795,27 @@ def test_nothing_is_run_that_is_pickled_in_parameters(real, data, tmp_path):
     described = grader.describe_params()
     assert set(described) == {"perceiver.finetune.params"} and described["perceiver.finetune.params"]["bottleneck_dim"] == 48
     assert not (tmp_path / "ran").exists()
+    (told,) = grader.report.for_instructor
+    assert "not known as a model: " in told and "vanilla.model.params is not a file of parameters, or is damaged" in told
 
 
 def test_parameters_from_a_gpu_are_rewritten_for_a_machine_without_one(data, tmp_path, monkeypatch):
     state = GPT(GPTConfig(9, 24, n_layer=1, n_head=1, n_embd=8)).state_dict()
     with monkeypatch.context() as patch:
         patch.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")  # what torch.save notes on a GPU
-        torch.save(state, tmp_path / "vanilla.model.params")
+        for name in ("vanilla.model.params", "vanilla.finetune.params"):
+            torch.save(state, tmp_path / name)
+        torch.save(state | {"blocks.0.attn.tril": torch.ones(1, dtype=torch.bool)}, tmp_path / "perceiver.finetune.params")  # others' code
+    names = ("vanilla.model.params", "vanilla.finetune.params")
+    assert (tmp_path / names[0]).read_bytes() != (tmp_path / names[1]).read_bytes()  # torch.save puts a file's name into it
     grader = Grader(data, None, None)
-    grader.folder, grader.taken = tmp_path, {"vanilla.model.params"}
-    assert grader.describe_params()
-    again = torch.load(tmp_path / "vanilla.model.params", weights_only=True)
-    assert {tensor.device.type for tensor in again.values()} == {"cpu"}
-    assert all(torch.equal(again[name], state[name]) for name in state)
+    grader.folder, grader.taken = tmp_path, {"vanilla.model.params", "vanilla.finetune.params", "perceiver.finetune.params"}
+    assert set(grader.describe_params()) == {"vanilla.model.params", "vanilla.finetune.params"}
+    for name in grader.taken:
+        again = torch.load(tmp_path / name, weights_only=True)
+        assert {tensor.device.type for tensor in again.values()} == {"cpu"}
+        assert all(torch.equal(again[key], state[key]) for key in state)
+    assert (tmp_path / names[0]).read_bytes() == (tmp_path / names[1]).read_bytes()  # so that one model by two names is found out
 
 
 def test_what_the_probe_has_found_when_it_is_ended_is_not_lost(tmp_path, monkeypatch):
@@ -857,6 +873,8 @@ def test_span_corruption_is_judged_by_each_of_its_properties():
     assert failures(examples_of(lines, lambda line: (n := random.randint(4, 43), 0, n // 2))) == [False, False, False, True]  # half of it
     assert failures(examples_of(lines, lambda line: (random.randint(4, 43), 0, 1)))[3]
     assert failures(examples_of(lines, lambda line: (random.randint(6, 43), 0, 6))) == [False, False, False, True]  # always six
+    for share in (4, 3, 5):  # as many as follow from the length: no random number
+        assert failures(examples_of(lines, lambda line, s=share: (n := random.randint(6, 43), n - n // s, n // s)))[3]
     (x, y), *others = examples
     changed = [[3 if x[0] == 2 else 2, *x[1:]], y]  # the first two letters of the vocabulary
     assert failures([changed, *others]) == [False, True, False, False]  # text that is not the line's
