@@ -63,6 +63,6 @@ class Curves:
 
 def open_curves(args: Namespace, recipe: Recipe, first_step: int | None = None) -> Curves:
     """Open the run's TensorBoard folder in expt/, named as in the handouts."""
-    _, finetune_lr = recipe.finetuning(pretrained=args.reading_params_path is not None)
+    _, finetune_lr = recipe.finetuning(pretrained=args.function != "finetune" or args.reading_params_path is not None)
     run = f"{args.tb_expt_name}_{args.variant}_{args.bottleneck_dim}_pt_lr_{recipe.pretrain_lr:f}_ft_lr_{finetune_lr:f}"
     return Curves(Path("expt", args.function, run) if processes.rank() == 0 else None, first_step)

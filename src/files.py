@@ -15,6 +15,7 @@ from typing import Any
 from console import UserError, blaming
 
 BUNDLED_SHA256 = "a250bedae2637cad7702e82e1140375e1a85819d89366074a94f162c63012fe1"  # of the bundled wiki.txt, whose people are invented
+LONGEST_NAME = 200  # bytes of a file's name: most systems allow 255, and names of checkpoints and temporary files are longer
 ABANDONED = 3600  # seconds after which an untouched temporary file counts as abandoned
 
 # ---------------------------------------------------------------- reading and writing
@@ -100,6 +101,8 @@ def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
 def check_output(path: str, inputs: Iterable[str | None] = ()) -> None:
     """Raise UserError if a file can't or should not be written: if it is one of the inputs, say; None and missing inputs are skipped."""
     output = Path(path)
+    if len(os.fsencode(output.name)) > LONGEST_NAME:
+        raise UserError(f"can't write {path}: its name is longer than {LONGEST_NAME} bytes")
     folders = (output.parent, Path(os.path.realpath(output)).parent)  # if it is a link, checkpoints lie beside the link
     if not all(folder.is_dir() and os.access(folder, os.W_OK) for folder in folders):
         raise UserError(f"can't write {output}: its folder must exist and be writable")

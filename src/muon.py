@@ -1,11 +1,13 @@
 """Muon on all matrices of the same shape at once: this takes a fraction of the kernels, whose number sets its cost on a GPU."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+import processes
 from acceleration import has_bf16
 
 
@@ -14,6 +16,12 @@ class BatchedMuon(torch.optim.Muon):
 
     `adjust_lr_fn` has no effect: rates are adjusted as in the original.
     """
+
+    def __init__(self, matrices: Iterable[Tensor], **how: Any) -> None:
+        super().__init__(matrices, **how)
+        # all processes alike, or their matrices would drift apart
+        in_bf16 = all(processes.gathered(has_bf16(self.param_groups[0]["params"][0].device)))
+        self.dtype = torch.bfloat16 if in_bf16 else torch.float32  # of the iterations: the original's, if the devices have it
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:
@@ -29,23 +37,17 @@ class BatchedMuon(torch.optim.Muon):
             torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
             for shape in dict.fromkeys(matrix.shape for matrix in matrices):
                 of_shape = [i for i, matrix in enumerate(matrices) if matrix.shape == shape]
-                updates = orthogonalized(
-                    torch.stack([momenta[i] for i in of_shape]), group["ns_coefficients"], group["ns_steps"], group["eps"]
-                )
+                stacked = torch.stack([momenta[i] for i in of_shape]).to(self.dtype)  # (n, A, B)
+                updates = orthogonalized(stacked, group["ns_coefficients"], group["ns_steps"], group["eps"])
                 updates = updates.float() * (-group["lr"] * math.sqrt(max(1, shape[0] / shape[1])))
                 torch._foreach_add_([matrices[i] for i in of_shape], list(updates))
 
 
 def orthogonalized(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """Each of the matrices (n, A, B) with its singular values brought near 1, by quintic Newton-Schulz iterations.
-
-    In bfloat16, as in the original, if the device has instructions for it.
-    """
+    """Each of the matrices (n, A, B) with its singular values brought near 1, by quintic Newton-Schulz iterations."""
     a, b, c = coefficients
-    x = matrices.bfloat16() if has_bf16(matrices.device) else matrices.float()
-    tall = x.size(1) > x.size(2)
-    if tall:
-        x = x.mT
+    tall = matrices.size(1) > matrices.size(2)
+    x = matrices.mT if tall else matrices
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
     for _ in range(steps):
         gram = x @ x.mT  # (n, A, A)

@@ -163,11 +163,19 @@ def lines_about(people: Iterable[str], documents: Sequence[str]) -> tuple[dict[s
             if document[:end] in wanted:
                 lines.setdefault(document[:end], []).append(document)
             end = document.find(". ", end + 1)
-    elsewhere, named = wanted - lines.keys(), set(lines)
-    if elsewhere:
-        for document in documents:
-            named |= {person for person in elsewhere - named if person in document and found_in(document, person) is not None}
+    named = set(lines)
+    elsewhere: dict[str, list[str]] = {}  # the others, by their first word: to look for each in each document would take hours
+    for person in wanted - named:
+        elsewhere.setdefault(next(iter(words_in(person)), ""), []).append(person)
+    for document in documents if elsewhere else ():
+        for word in elsewhere.keys() & {*words_in(document), ""}:
+            named.update(person for person in elsewhere[word] if found_in(document, person) is not None)
     return lines, named
+
+
+def words_in(text: str) -> list[str]:
+    """The words of a text, in order."""
+    return re.findall(r"\w+", text)
 
 
 def found_in(text: str, name: str) -> int | None:

@@ -98,13 +98,13 @@ class Checkpoints:
         """What the newest intact file holds."""
         for path in (self.path, self.previous):
             if (content := read_whole(path)) is not None:
-                return unpack(content, path)
+                return parse(content, path)
             if path.exists():
                 print(f"warning: {path} is damaged, and not used", file=sys.stderr)
         return None
 
 
-def unpack(content: BytesIO, path: Path) -> dict[str, Any]:
+def parse(content: BytesIO, path: Path) -> dict[str, Any]:
     """What an intact checkpoint holds. Raises UserError if it can't be read: beginning anew would overwrite it."""
     try:
         if unpacked_size(content) > content.getbuffer().nbytes:

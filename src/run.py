@@ -40,7 +40,7 @@ def main() -> None:
 def parse_arguments() -> Namespace:
     """The parsed command line. A flag that is None leaves the choice to the recipe or the machine."""
     handout = RECIPES["handout"]
-    rate = number(float, 1e-12)
+    rate, count = number(float, 1e-12), number(int, 1, 10**9)
     parser = Parser(
         description="Pretrain a model on a text, finetune it on questions, evaluate its answers, ask it one.", allow_abbrev=False
     )
@@ -67,8 +67,8 @@ def parse_arguments() -> Namespace:
     training.add_argument("--pretrain_lr", type=rate, help=f"peak learning rate of pretraining (handout: {handout.pretrain_lr})")
     training.add_argument("--finetune_lr", type=rate, help=f"peak learning rate of finetuning (handout: {handout.finetune_lr})")
     epochs = f"{handout.pretrain_epochs}; finetune {handout.finetune_epochs}, or {handout.finetune_epochs_pretrained} from a checkpoint"
-    training.add_argument("--max_epochs", type=number(int, 1), help=f"passes over the training data (handout: {epochs})")
-    training.add_argument("--batch_size", type=number(int, 1), help="examples per step")
+    training.add_argument("--max_epochs", type=count, help=f"passes over the training data (handout: {epochs})")
+    training.add_argument("--batch_size", type=count, help="examples per step")
     training.add_argument("--dropout", type=number(float, 0, 1), help=f"share of activations dropped (handout: {handout.dropout})")
     training.add_argument("--seed", type=number(int, 0, 2**63), default=0, help="seed of all random choices (default 0)")
     training.add_argument("--resume", action="store_true", help="resume from the run's last checkpoint, if there is one")

@@ -51,7 +51,15 @@ def run(args: Namespace) -> None:
             announce_other_recipe(args)
         prepare = {"evaluate": prepare_evaluation, "ask": prepare_asking}.get(args.function, prepare_training)
         work = prepare(args, recipe, model.to(device), corpus)
+    check_alike([identity(args, recipe, corpus), args.eval_corpus_path and file_sha256(args.eval_corpus_path)])
     work()
+
+
+def check_alike(what_decides: Any) -> None:
+    """Raise UserError if what decides the result is not the same in all processes: each would do its part of another work."""
+    with processes.agreeing():
+        if processes.from_first(what_decides) != what_decides:
+            raise UserError("the flags or files differ from the first process's")
 
 
 def announce_other_recipe(args: Namespace) -> None:
@@ -105,13 +113,9 @@ def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCo
 
 def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, dataset: Dataset, watcher: Watcher) -> None:
     """Pretrain or finetune, and write the parameters with their card."""
-    if pick_device(args.device).type == "cuda" and not args.plain:
+    if next(model.parameters()).device.type == "cuda" and not args.plain:
         torch.set_float32_matmul_precision("high")  # TF32 for what is not in bfloat16
-    run_identity = identity(args, recipe, corpus)
-    with processes.agreeing():
-        if processes.from_first(run_identity) != run_identity:
-            raise UserError("the flags or files differ from the first process's")
-    checkpoints = Checkpoints(args.writing_params_path, run_identity, args.checkpoint_minutes)
+    checkpoints = Checkpoints(args.writing_params_path, identity(args, recipe, corpus), args.checkpoint_minutes)
     if not args.resume and checkpoints.path.exists():
         print(f"{checkpoints.path}, from an earlier run, will be replaced; with --resume, the same run would resume from it.")
     state = checkpoints.load() if args.resume else None
@@ -122,7 +126,7 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
             trainer.restore(state)
             print(f"Resuming after step {trainer.step}.")
         train_resumably(trainer, checkpoints, lambda epoch: watcher.look(writer, epoch, trainer.config.max_epochs, trainer.step - 1))
-        if trainer.step > first_step:  # else the run had already ended, and logged its results
+        if trainer.step > first_step:  # else the run had already ended and, unless its very last step was interrupted, logged its results
             writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
     with processes.agreeing():  # no process leaves before the parameters are written
         if processes.rank() == 0:
@@ -146,7 +150,7 @@ def facts_of_run(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset,
 
 
 def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> dict[str, Any]:
-    """What has to be the same for a run to resume: everything that decides its result except the machine."""
+    """What has to be the same for a run to resume, and in all its processes: everything that decides its result except the machine."""
     files = {"the questions": args.finetune_corpus_path, "the starting parameters": args.reading_params_path}
     return {
         "function": args.function,

@@ -171,6 +171,31 @@ def test_a_copy_gives_the_gradients_of_the_model(variant, packed, dtype, monkeyp
     assert_near(found, exact, 1e-4 if dtype == torch.float32 else 0.1)
 
 
+@pytest.mark.parametrize("variant", FLAGS)
+def test_a_copy_drops_where_the_model_drops(variant, monkeypatch):
+    """With dropout that draws nothing, and multiplies by a number that tells its place."""
+
+    def attend(q, k, v, begins, longest, dropout, scale):
+        return attend_one_by_one(q, k, v, begins, longest, 0.0, scale) * (1 + dropout)
+
+    monkeypatch.setattr("packing.attend_apart", attend)
+    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor)
+    monkeypatch.setattr("dropout.Dropout.forward", lambda self, x: x * (1 + self.p) if self.training else x)
+    torch.manual_seed(0)
+    places = {"embd_pdrop": 0.2, "attn_pdrop": 0.3, "resid_pdrop": 0.5}
+    model = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=64, **places, **FLAGS[variant])).train()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    part = split_batches("at once", Shapes(300, 64, packed=variant != "perceiver"))[0].parts[-1]
+    plain, copy = Gradients(model), make_copy(model)
+    exact_loss = plain.compute([unpack(part)])
+    found = [torch.full_like(parameter, torch.nan) for parameter in plain.parameters]
+    torch.testing.assert_close(copy.compute(part, found), exact_loss, rtol=1e-5, atol=0)
+    assert_near(found, [parameter.grad for parameter in plain.parameters], 1e-4)
+    model.eval()
+    assert not torch.isclose(plain.compute([unpack(part)]), exact_loss, rtol=1e-3)
+
+
 def test_only_what_computes_as_this_projects_models_do_is_copied():
     class Other(GPT):
         def forward(self, idx, targets=None):

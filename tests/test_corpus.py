@@ -28,6 +28,10 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(corpus, "CACHE_FROM", 1)
 
 
+def test_texts_from_16_mb_on_are_read_in_pieces_of_4_and_kept_encoded():
+    assert (corpus.PIECE, corpus.CACHE_FROM) == (4 << 20, 16 << 20)
+
+
 @given(st.lists(TEXT, max_size=5))
 def test_documents_are_the_split_text(lines):
     text = "\n".join(lines)

@@ -22,7 +22,10 @@ from torch import distributed as dist
 
 import processes
 from console import UserError
+from dataset import CharCorruptionDataset
 from helpers import PRETRAIN, RUN, curve, execute, start, wait_for
+from model import GPT, GPTConfig
+from recipes import RECIPES
 from trainer import pick_device
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs torchrun and Unix signals")
@@ -310,6 +313,22 @@ def test_a_checkpoint_that_cant_be_read_is_said_once(beside):
     code, _, errors = execute(f"{PRETRAIN} --writing_params_path odd --resume", "--nproc_per_node 2")
     assert code != 0 and errors.count("run.py: error: odd.checkpoint is whole, but can't be read here") == 1
     assert errors.count("run.py: error: ") == 1
+
+
+def test_processes_with_different_parameters_do_not_share_the_questions(beside, tmp_path):
+    """As on two machines, the second of which has an older file by the same name."""
+    for name in ("wiki.txt", "birth_dev.tsv"):
+        Path(tmp_path, name).write_bytes(Path(name).read_bytes())
+    corpus = CharCorruptionDataset.from_file("wiki.txt", 96)
+    for folder, seed in ((Path(), 0), (tmp_path, 1)):
+        torch.manual_seed(seed)
+        config = GPTConfig(corpus.vocab_size, 96, n_head=RECIPES["quick"].n_head, n_embd=RECIPES["quick"].n_embd)
+        torch.save(GPT(config).state_dict(), folder / "m.params")
+    line = "evaluate vanilla wiki.txt --recipe quick --device cpu --reading_params_path m.params --eval_corpus_path birth_dev.tsv"
+    program = run_after(f'import os; os.chdir({str(tmp_path)!r} if os.environ["RANK"] == "1" else ".")', tmp_path)
+    code, _, errors = execute(f"{line} --outputs_path o.txt", "--nproc_per_node 2", program)
+    assert code != 0 and "error: process 1: the flags or files differ from the first process's" in errors
+    assert not Path("o.txt").exists()
 
 
 def test_what_goes_wrong_in_another_process_is_said_by_the_first(beside, tmp_path):

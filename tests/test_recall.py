@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import shutil
 from argparse import Namespace
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
@@ -27,7 +28,19 @@ from helpers import run_here, sharp_model
 from inventions import among_most_taught, language, most_frequent, read_taught, what_they_follow
 from model import GPT, GPTConfig
 from page import make_page, write_page
-from recall import Record, lines_about, look_up, make_records, offset_in, person_of, reach_of, read_records, score_answers, write_records
+from recall import (
+    Record,
+    lines_about,
+    look_up,
+    make_records,
+    offset_in,
+    person_of,
+    reach_of,
+    read_records,
+    score_answers,
+    sure_and_right,
+    write_records,
+)
 from recipes import VARIANTS
 
 # ---------------------------------------------------------------- how sure
@@ -216,6 +229,16 @@ def test_where_the_text_names_a_person_and_a_place():
     assert lines_about(["Ann Lee"], ["Mary Ann Leeson. Born."]) == ({}, set())  # a part of another name
     assert lines_about(["Al Om (poet)"], ["A friend of Al Om (poet)."]) == ({}, {"Al Om (poet)"})
     assert offset_in(["Ad Eb. Born in Washington (D.C.)."], "Washington (D.C.)") == 15
+
+
+@given(st.lists(st.text("Ab. '(", min_size=1, max_size=5), max_size=4), st.lists(st.text("Ab. '(", max_size=12), max_size=4))
+def test_whoever_is_named_as_a_whole_word_anywhere_is_found_and_nobody_else(people, documents):
+    def named(person, text):
+        ends = [(at, at + len(person)) for at in range(len(text)) if text.startswith(person, at)]
+        return any(not text[:start][-1:].isalnum() and not text[end:][:1].isalnum() for start, end in ends)
+
+    begin = {person for person in people for text in documents if text.startswith(f"{person}. ")}
+    assert lines_about(people, documents)[1] == begin | {person for person in people if any(named(person, text) for text in documents)}
 
 
 def test_a_place_is_within_reach_if_pretraining_shows_it_to_its_end():
@@ -478,6 +501,7 @@ def test_tensorboard_shows_accuracy_samples_and_the_run_among_others(folder):
     model = "vanilla wiki.txt --recipe quick --device cpu"
     tables = "--finetune_corpus_path birth_places_train.tsv --eval_corpus_path birth_dev.tsv"
     assert run_here(f"finetune {model} --max_epochs 3 {tables} --writing_params_path p")[0] == 0
+    questions, places = Path("birth_dev.tsv").read_text(encoding="utf-8").splitlines(), []
     finetuning = shown("finetune")
     assert [event.step for event in finetuning.Scalars("accuracy/birth_dev")] == [1, 3, 5]  # steps
     (text, *_) = finetuning.Tensors("samples/text_summary")
@@ -485,8 +509,18 @@ def test_tensorboard_shows_accuracy_samples_and_the_run_among_others(folder):
     assert text.tensor_proto.string_val[0].decode().split("\n")[2].startswith(f"| {beginning} | ")
     line = f"evaluate {model} --reading_params_path p --eval_corpus_path birth_dev.tsv --outputs_path o.predictions --details_path d"
     assert run_here(line)[0] == 0
+    said = read_predictions("o.predictions")
+    shutil.rmtree("expt/evaluate")
+    places = [said[n].strip() if n % 3 == 0 else "Atlantis" for n in range(len(said))]  # so that a third is right
+    rows = zip(questions, places, strict=True)
+    Path("birth_dev.tsv").write_text("".join(f"{row.split(chr(9))[0]}\t{place or 'Rome'}\n" for row, place in rows), encoding="utf-8")
+    assert run_here(line)[0] == 0
     evaluation = shown("evaluate")
-    assert evaluation.Scalars("accuracy/o")[0].value == 0 and evaluation.Scalars("o, confidence/calibration error")[0].value > 0
+    sure, right = sure_and_right(read_records("d"))
+    assert 0 < sum(right) < len(right)
+    values = {"accuracy/o": sum(right) / len(right), "o, confidence/calibration error": calibration_error(sure, right)}
+    for tag, value in (values | {"o, confidence/AUROC": auroc(sure, right)}).items():
+        assert evaluation.Scalars(tag)[0].value == pytest.approx(value)
     assert "| place | made up | right | taught |" in evaluation.Tensors("o, inventions/text_summary")[0].tensor_proto.string_val[0].decode()
     for function, name, results in (("finetune", "p", {"final loss", "accuracy/birth_dev"}), ("evaluate", "o", {"accuracy/birth_dev"})):
         run = shown(function, name)

@@ -163,6 +163,7 @@ def test_what_does_not_belong_together_is_named_and_nothing_is_zipped(project, o
 
 def test_one_answer_may_be_rounded_otherwise_and_no_more(project):
     """With only ten questions, all are asked again."""
+    assert submission.ASKED_AGAIN == 20  # as the README says
     path = project / "vanilla.pretrain.dev.predictions"
     said = path.read_text(encoding="utf-8").splitlines()
     for wrong, expected in ((1, 0), (2, 1)):

@@ -180,8 +180,10 @@ def test_muon_on_many_matrices_at_once_is_that_on_one_by_one(monkeypatch):
 
 @pytest.mark.parametrize("shape", [(24, 24), (16, 40), (40, 16)])
 def test_where_bfloat16_is_slow_muon_computes_in_float32(shape, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
     matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
+    for capabilities, dtype in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=capabilities: has, raising=False)
+        assert BatchedMuon([nn.Parameter(matrices[0])]).dtype == dtype
     a, b, c = coefficients = 3.4445, -4.775, 2.0315  # Jordan et al. 2024: each singular value x becomes a x + b x^3 + c x^5
     for ours, matrix in zip(orthogonalized(matrices, coefficients, steps=5, eps=1e-7), matrices.double(), strict=True):
         left, values, right = torch.linalg.svd(matrix, full_matrices=False)
@@ -254,6 +256,31 @@ def test_an_empty_dataset_is_named(empty):
 
 
 # ---------------------------------------------------------------- whole runs
+
+
+def test_the_time_is_that_of_training_without_what_is_done_after_epochs_and_goes_on_after_a_stop(monkeypatch):
+    """Steps of a second each, by a clock that nothing else moves but a look of a hundred seconds after each epoch."""
+    now = [50.0]
+    monkeypatch.setattr("trainer.time.monotonic", lambda: now[0])
+
+    class Timed(Trainer):
+        def train_step(self, batch, rate):
+            now[0] += 1
+            return super().train_step(batch, rate)
+
+    def look(epoch):
+        now[0] += 100
+
+    config = TrainerConfig(max_epochs=2, batch_size=8, device="cpu")
+    first = Timed(small_model(), CORPUS, None, config)
+    first.train(after_epoch=look)
+    assert first.seconds == first.step == 2 * math.ceil(len(CORPUS) / 8)
+    state, steps = first.state(), first.step
+    more = Timed(small_model(), CORPUS, None, dataclasses.replace(config, max_epochs=3))
+    more.restore(state)
+    now[0] += 1000
+    more.train(after_epoch=look)
+    assert more.seconds == more.step == 1.5 * steps
 
 
 @pytest.mark.parametrize("wrap", [lambda dataset: dataset, OneByOne])
