@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from checkpoint import load_model
-from console import run_reporting_errors
+from console import Parser, run_reporting_errors
 from dataset import CharCorruptionDataset
 from files import read_predictions, read_questions
 from handout import DEV, PARTS, TEXT, TRAIN
@@ -30,6 +30,7 @@ MODELS = {"nopretrain": "vanilla, no pretraining", "vanilla": "vanilla, pretrain
 
 def main() -> int:
     """Run an edition's commands, then print the table; the exit code is that of the first command that failed."""
+    Parser(description="Run the whole experiment on a small scale, in demo/.").parse_args()
     started = time.monotonic()
     FOLDER.mkdir(exist_ok=True)
     print(f"The main job on a small scale: an invented world of {PEOPLE} people instead of 2937, and a model a quarter of the size.")

@@ -70,6 +70,7 @@ def replace_commands(tmp_path, monkeypatch):
     """A function that replaces the edition's commands, which take minutes, by its argument; the demo gets a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "PEOPLE", 60)
+    monkeypatch.setattr(sys, "argv", ["demo.py"])
     return lambda reproduce: monkeypatch.setattr(demo, "reproduce", reproduce)
 
 

@@ -1,8 +1,11 @@
 """The documentation: its commands can be typed, and its links lead somewhere."""
 
+import argparse
 import re
 import shlex
 import sys
+from importlib import import_module
+from inspect import getsource
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ import pytest
 import run
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("autograder/*.md"))]
+PAGES = [ROOT / "README.md", *(page for folder in ("docs", "autograder", "mingpt-demo") for page in sorted(ROOT.glob(f"{folder}/*.md")))]
 
 
 def test_the_commands_in_the_readme_can_be_typed(tmp_path, monkeypatch):
@@ -23,7 +26,37 @@ def test_the_commands_in_the_readme_can_be_typed(tmp_path, monkeypatch):
         assert run.parse_arguments().function == line[1]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+class Understood(BaseException):
+    """A command line was parsed."""
+
+
+def test_the_commands_of_all_other_programs_can_be_typed(monkeypatch):
+    def parse(parser, *words):
+        theirs(parser, *words)
+        raise Understood
+
+    theirs = argparse.ArgumentParser.parse_args
+    monkeypatch.setattr("console.Parser.parse_args", parse)
+    monkeypatch.chdir(ROOT)
+    programs = set()
+    for page in PAGES:
+        pieces = re.findall(r"```\n(.*?)```|`([^`]+)`", page.read_text(encoding="utf-8"), re.DOTALL)
+        lines = [line for block, inline in pieces for line in (block.split("\n") if block else [" ".join(inline.split())])]
+        for line in lines:
+            if not (command := re.fullmatch(r"python (src|benchmarks|autograder)/(?!run\b)(\w+)\.py\b(.*)", line)):
+                continue
+            _, program, words = command.groups()
+            words = re.sub(r" --change \.\.\.", "", re.sub(r"\b(SEED|N)\b", "0", words))
+            monkeypatch.setattr(sys, "argv", [f"{program}.py", *shlex.split(words, comments=True)])
+            main = import_module(program).main
+            assert "arser" in getsource(main), f"{program} would run"
+            with pytest.raises(Understood):
+                main()
+            programs.add(program)
+    assert programs > {"knowledge", "make_corpus", "page", "grade", "train_speed", "attention_cost"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_links_lead_somewhere(page):
     """To files of the project, and to headings by the anchors that GitHub gives them."""
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
