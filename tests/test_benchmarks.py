@@ -12,6 +12,7 @@ import evaluate_speed
 import knowledge
 import pytest
 import torch
+from torch import nn
 
 import report
 
@@ -20,6 +21,7 @@ from attention import CausalCrossAttention
 from console import UserError
 from dataset import CharCorruptionDataset, encode
 from files import read_pairs
+from helpers import run_here
 from model import GPT, GPTConfig, variant_flags
 from plain import PlainTrainer, make_plain
 from recipes import RECIPES, VARIANTS
@@ -37,6 +39,7 @@ def test_the_plain_twin_computes_the_same(variant):
     idx = torch.randint(0, 9, (4, 23))
     expected, loss = model(idx, idx)
     logits, plain_loss = make_plain(model)(idx, idx)
+    assert {type(module) for module in model.modules() if isinstance(module, nn.Dropout)} == {nn.Dropout}  # PyTorch's own
     torch.testing.assert_close(logits, expected)
     torch.testing.assert_close(plain_loss, loss)
 
@@ -93,6 +96,13 @@ def test_the_project_and_its_twin_train_the_same_epochs_in_every_round(monkeypat
     monkeypatch.setattr(sys, "argv", line.split())
     train_speed.main()
     assert len(steps) == len(epochs) == 4  # six documents are one step
+
+
+def test_decoding_that_answers_differently_from_one_by_one_is_not_timed(monkeypatch):
+    monkeypatch.setattr(evaluate_speed, "plain_answers", lambda model, prompts, *_, end: [[end]] * len(prompts))
+    typed = ["--questions", "2", "--epochs", "0", "--device", "cpu", "--rounds", "1"]
+    code, out, errors = run_here(typed, main=evaluate_speed.main)
+    assert code == 2 and "the answers differ: decoding is broken" in errors and "times as fast" not in out
 
 
 def test_theory_counts_scores_and_the_plain_layers_keep_as_many():

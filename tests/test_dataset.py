@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console import UserError
-from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts
+from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts, unknown_characters
 from files import read_pairs
 from helpers import cuts_of, spell
 
@@ -243,3 +243,7 @@ def test_items_are_counted_from_the_end_too():
 def test_items_end_where_the_dataset_does():
     dataset = NameDataset(CORPUS, "Where was Al born?\tLima\n")
     assert len(list(itertools.islice(dataset, 5))) == 1
+
+
+def test_the_two_sentinels_are_in_no_text_and_so_unknown():
+    assert unknown_characters("Is ⁇ a □ or a ☃?", CharCorruptionDataset("A or is?", 16).stoi) == "Ia⁇□☃"

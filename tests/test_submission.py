@@ -173,6 +173,13 @@ def test_one_answer_may_be_rounded_otherwise_and_no_more(project):
     assert f"{path.name} is stale: vanilla.finetune.params answers 2 of 10 questions differently: evaluate again" in errors
 
 
+def test_characters_that_evaluate_was_told_to_skip_are_skipped_here_too(project):
+    path = project / "birth_dev.tsv"
+    path.write_text(path.read_text(encoding="utf-8").replace("Where was", "Where\u2603 was"), encoding="utf-8")
+    code, _, errors = collect(project)
+    assert code == 0, errors
+
+
 def test_damaged_parameters_and_those_of_another_text_are_named(project):
     with (project / "wiki.txt").open("a", encoding="utf-8") as file:
         file.write("a new character: \u0394\n")
