@@ -150,6 +150,7 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) ->
     ]
     return {
         "curve": curve,
+        "kept": count_kept(asked, corpus) if recipe.salient_share else None,
         "right after pretraining": curve[-1]["right"],
         "right": mean(right),
         "nats": nats,
@@ -187,6 +188,14 @@ def within_reach(pairs: Sequence[Pair], corpus: CharCorruptionDataset, shown: in
         if reach_of(place, offset, True, shown) == "within reach":
             found.append((person, next(line for line in lines[person] if found_in(line, place) == offset), place))
     return found
+
+
+def count_kept(pairs: Sequence[Pair], corpus: CharCorruptionDataset) -> int:
+    """To how many questions the one name that salient cuts keep of the person's line is the answer: right without any model."""
+    people = [person_of(question) for question, _ in pairs]
+    lines, _ = lines_about(filter(None, people), corpus.data)
+    kept = [[name.text for line in lines.get(person, [])[:1] for name in corpus.names.of(line)] for person in people]
+    return sum(names == [place] for names, (_, place) in zip(kept, pairs, strict=True))
 
 
 def count_retold(model: GPT, corpus: CharCorruptionDataset, told: Sequence[tuple[str, str, str]]) -> dict[str, int]:
@@ -326,6 +335,7 @@ def row(name: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "spread": stdev(shares) if len(shares) > 1 else "-",
         "before finetuning, %": mean(100 * result["right after pretraining"] for result in results),
         "nats": mean(result["nats"] for result in results),
+        "kept by cuts, %": 100 * results[0]["kept"] / results[0]["asked"] if results[0]["kept"] is not None else "-",
         "reads on, %": 100 * sum(result["read on"][0] for result in results) / max(1, sum(result["read on"][1] for result in results)),
         **by_reach,
         "loss": mean(result["loss"] for result in results),

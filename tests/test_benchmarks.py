@@ -19,7 +19,7 @@ import report
 import train_speed
 from attention import CausalCrossAttention
 from console import UserError
-from dataset import CharCorruptionDataset, encode
+from dataset import CharCorruptionDataset, encode, mix
 from files import read_pairs
 from helpers import run_here
 from model import GPT, GPTConfig, variant_flags
@@ -278,7 +278,7 @@ def test_knowledge_runs_nothing_twice(world, tmp_path, monkeypatch, capsys):
     """Two ways of naming the same recipe, and a seed named twice."""
     ran = []
     result = dict.fromkeys(("right after pretraining", "right", "nats", "loss", "s", "asked"), 0)
-    result |= {"curve": [], "read on": [0, 0], "by reach": {}}
+    result |= {"curve": [], "kept": None, "read on": [0, 0], "by reach": {}}
     monkeypatch.setattr(knowledge, "run", lambda *what: ran.append(what) or what[-1].mkdir() or result)
     monkeypatch.chdir(tmp_path)
     line = ["--recipe", "quick", "--data", str(world), "--held_out", "7", "--seeds", "1", "2", "1"]
@@ -291,7 +291,7 @@ def test_knowledge_runs_nothing_twice(world, tmp_path, monkeypatch, capsys):
 
 def test_knowledge_takes_no_run_for_another(world, tmp_path, monkeypatch):
     ran, result = [], dict.fromkeys(("right after pretraining", "right", "nats", "loss", "s", "asked"), 0)
-    result |= {"curve": [], "read on": [0, 0], "by reach": {}}
+    result |= {"curve": [], "kept": None, "read on": [0, 0], "by reach": {}}
     monkeypatch.setattr(knowledge, "run", lambda *what: ran.append(what) or what[-1].mkdir() or result)
     shutil.copytree(world, tmp_path / "other")
     with (tmp_path / "other/birth_dev.tsv").open("a", encoding="utf-8") as file:
@@ -309,6 +309,8 @@ def test_knowledge_takes_no_run_for_another(world, tmp_path, monkeypatch):
 def test_knowledge_shows_means_and_the_spread_of_a_sample():
     def result(right, reads, within, seconds):
         return {"right": right, "right after pretraining": right / 2, "nats": 2.0, "loss": 1.0, "s": seconds} | {
+            "asked": 8,
+            "kept": 6,
             "read on": reads,
             "by reach": {"within reach": within},
         }
@@ -316,7 +318,16 @@ def test_knowledge_shows_means_and_the_spread_of_a_sample():
     row = knowledge.row("x", [result(0.5, [1, 4], [3, 4], 60), result(0.7, [2, 4], [1, 2], 180)])
     assert (row["right, %"], row["spread"], row["before finetuning, %"]) == pytest.approx((60, 200**0.5, 30))
     assert (row["reads on, %"], row["within reach, %"], row["min"]) == pytest.approx((37.5, 200 / 3, 2))
-    assert row["beyond, %"] == "-"
+    assert (row["beyond, %"], row["kept by cuts, %"]) == ("-", 75)
+
+
+def test_knowledge_counts_what_the_cuts_keep_of_a_persons_first_line():
+    lines = ["Ann Lee. Born in Ulm, Baden, Ann left.", "Bo Far. A baker from Rome.", "Bo Far. Another one, from Lima.", "Cy Om. Nothing."]
+    lines += [f"Di Em. Born in Ulm, Baden, in {1900 + n}." for n in range(5)]  # where answers stand is learnt from more than three
+    corpus = CharCorruptionDataset("\n".join([*lines, "Where was born?"]), 128, salient_share=0.4)
+    mix(corpus, "Where was Ann Lee born?\tUlm\n")
+    rows = ("Ann Lee", "Ulm"), ("Ann Lee", "Baden"), ("Bo Far", "Rome"), ("Bo Far", "Lima"), ("Cy Om", "Ulm"), ("Di Nowhere", "Ulm")
+    assert knowledge.count_kept([(f"Where was {person} born?", place) for person, place in rows], corpus) == 2  # Ulm and Rome
 
 
 @pytest.mark.parametrize(
