@@ -129,7 +129,7 @@ class RotarySelfAttention(CausalSelfAttention):
 
 
 class SynthesizerAttention(Attention):
-    """Y_i = softmax(ReLU(w1_i X) w2 + b2) (X V_i): scores from each position alone.
+    """Y_i = softmax(ReLU(X w1_i) w2 + b2) (X V_i): scores from each position alone.
 
     The dense Synthesizer of Tay et al. 2020 (section 3.1), w2 shared by the heads. w2 scores block_size - 1
     positions, the length of a training example, and is cut to the length at hand.

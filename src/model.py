@@ -3,7 +3,7 @@
     vanilla      embed -> Block x n_layer -> LayerNorm -> head
     synthesizer  the same, with SynthesizerAttention in each block
     rope         the same, with RotarySelfAttention in each block and no position embeddings
-    perceiver    embed -> DownProjectBlock -> Block x (n_layer - 2) -> UpProjectBlock -> LayerNorm -> head
+    perceiver    embed -> DownProjectBlock -> Block x (n_layer - 2) -> UpProjectBlock (queries: embed) -> LayerNorm -> head
 
 Shapes: B batch, T positions, C width (`n_embd`), V vocabulary, m latents (`bottleneck_dim`).
 """
@@ -96,7 +96,10 @@ class Block(nn.Module):
 
 
 class CrossBlock(Block):
-    """What the perceiver's first and last block share: attention from one sequence to another."""
+    """What the perceiver's first and last block share: attention from one sequence to another.
+
+    Unlike in Block, what attention gives is added to nothing, and `ln1` is of the latents; the input is read as it is.
+    """
 
     def choose_attention(self, config: Any) -> type[Attention]:
         return CausalCrossAttention

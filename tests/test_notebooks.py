@@ -10,6 +10,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from checkpoint import save_params
+from dataset import CharCorruptionDataset
+from model import GPT, GPTConfig
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "mingpt-demo"
 QUICK = "--recipe quick --max_epochs 1 --device cpu"
@@ -46,8 +50,24 @@ def test_attention(tmp_path, world):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "expt"))
     shutil.copytree(world, tmp_path, dirs_exist_ok=True)
     said, outputs = run("attention.ipynb", tmp_path / "mingpt-demo", SAMPLES=300, STEPS=250)
-    assert pictures(outputs) == 8 and "c2 is u_b" in said and "on the name" in said
+    assert pictures(outputs) == 8 and "c2 is u_b" in said and "\nuntrained; alike everywhere" in said and "on the name" in said
     assert list((tmp_path / "mingpt-demo/expt/attention").glob("events*"))
+
+
+def test_attention_looks_into_a_model_that_was_trained(tmp_path, world):
+    """The last cell, and those that it needs."""
+    corpus = CharCorruptionDataset.from_file(world / "wiki.txt", 96)
+    save_params(GPT(GPTConfig(corpus.vocab_size, 96, n_layer=2, n_head=2, n_embd=64)), tmp_path / "some.params")
+    for path in world.iterdir():
+        shutil.copy(path, tmp_path)
+    for name in ("src", "mingpt-demo"):
+        shutil.copytree(ROOT / name, tmp_path / "project" / name, ignore=shutil.ignore_patterns("__pycache__", "expt"))
+    path = tmp_path / "project/mingpt-demo/attention.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if cell.id in ("cell-01", "cell-02", "cell-19")]
+    nbformat.write(notebook, path)
+    said, outputs = run(path, path.parent, PARAMS=str(tmp_path / "some.params"))
+    assert pictures(outputs) == 1 and said.startswith("trained; alike everywhere") and "layer 2: " in said and "layer 3" not in said
 
 
 def test_play_char_stands_alone(tmp_path, world):

@@ -18,7 +18,7 @@ class Shape(NamedTuple):
 
 
 class Block(nn.Module):
-    """Each position looks at those before it, then thinks for itself; both are added to what it was."""
+    """Each position looks at itself and those before it, then thinks for itself; both are added to what it was."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -48,8 +48,8 @@ class GPT(nn.Module):
         self.blocks = nn.Sequential(*(Block(shape) for _ in range(shape.layers)))
         self.norm = nn.LayerNorm(shape.width)
         self.guess = nn.Linear(shape.width, shape.characters, bias=False)
-        for embedding in (self.character, self.position):
-            nn.init.normal_(embedding.weight, std=0.02)
+        for part in (self.character, self.position, self.guess):
+            nn.init.normal_(part.weight, std=0.02)  # small: at first, all characters are about equally likely
 
     def forward(self, x: Tensor) -> Tensor:
         """Indices (B, T) -> logits of what comes next (B, T, characters)"""
