@@ -133,8 +133,11 @@ class Grader:
         for name in names:
             if name in ended.files:
                 (self.folder / name).write_bytes(ended.files[name])
-            if "value" not in described.get(name, {}):
-                self.report.for_instructor.append(f"not known as a model: {described.get(name, {}).get('error', why)}")
+            found = described.get(name, {})
+            if found.get("value", {}).get("variant", "none known") == "none known":
+                self.report.for_instructor.append(
+                    f"{name} holds no model known here: {found.get('error') or why or 'other names of tensors'}"
+                )
         return {name: found["value"] for name, found in described.items() if "value" in found}
 
     # ---------------------------------------------------------------- predictions
@@ -305,9 +308,9 @@ def main() -> None:
     if not args.submission.exists():
         raise UserError(f"there is no {args.submission}")
     grader = Grader(args.data, args.answers, args.recipe)
-    if grader.box.run([sys.executable, "-c", HAS_TORCH]).problem:  # a submission's code would fail, and the student be blamed
+    if problem := grader.box.run([sys.executable, "-c", HAS_TORCH]).problem:  # a submission's code would fail, and the student be blamed
         cure = "pip install -r autograder/requirements.txt, in an environment that all users may read"
-        raise UserError(f"a submission's code finds no PyTorch here: {cure}")
+        raise UserError(f"a submission's code finds no PyTorch here: {cure} ({problem})")
     if grader.box.missing:
         print(f"This system runs the submission's code without {'; without '.join(grader.box.missing)}.\n", flush=True)
     report = grader.grade(args.submission)

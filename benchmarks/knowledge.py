@@ -150,7 +150,7 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) ->
     ]
     return {
         "curve": curve,
-        "kept": count_kept(asked, corpus) if recipe.salient_share else None,
+        "kept": count_kept(asked, corpus) if recipe.salient_share and mixed_in else None,
         "right after pretraining": curve[-1]["right"],
         "right": mean(right),
         "nats": nats,

@@ -169,7 +169,8 @@ def lines_about(people: Iterable[str], documents: Sequence[str]) -> tuple[dict[s
         elsewhere.setdefault(next(iter(words_in(person)), ""), []).append(person)
     for document in documents if elsewhere else ():
         for word in elsewhere.keys() & {*words_in(document), ""}:
-            named.update(person for person in elsewhere[word] if found_in(document, person) is not None)
+            # `in` first: it is far faster than a search for whole words
+            named.update(person for person in elsewhere[word] if person in document and found_in(document, person) is not None)
     return lines, named
 
 

@@ -38,7 +38,7 @@ class Recipe:
     # the precision, for both
     cpu_bf16: bool = False  # bfloat16 products on a CPU that has instructions for them; capable CUDA GPUs use them by default
     # the schedule, for both
-    warmup_tokens: int = 512 * 20  # less than a step of these batches has: in effect, no warm-up
+    warmup_tokens: int = 512 * 20  # less than a step of the handout's batches: in effect, no warm-up there
     decay_epochs: int | None = 200  # the cosine ends after the tokens of this many pretraining epochs; None: when the run does
     lr_floor: float = 0.1  # the lowest rate, as a share of the peak
 

@@ -51,7 +51,8 @@ def run(args: Namespace) -> None:
             announce_other_recipe(args)
         prepare = {"evaluate": prepare_evaluation, "ask": prepare_asking}.get(args.function, prepare_training)
         work = prepare(args, recipe, model.to(device), corpus)
-    check_alike([identity(args, recipe, corpus), args.eval_corpus_path and file_sha256(args.eval_corpus_path)])
+    table = args.eval_corpus_path and file_sha256(args.eval_corpus_path)
+    check_alike([identity(args, recipe, corpus), table, args.unknown, args.question])
     work()
 
 

@@ -321,6 +321,15 @@ os._exit(0)
 """
 FORK = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
 FILL = "number = 0\nwhile True:\n    number += 1\n    open(str(number), 'wb').write(bytes(10**7))"
+HOLD = """
+import os
+held = []
+while True:
+    held.append(open("x", "wb"))
+    os.unlink("x")
+    held[-1].write(bytes(10**7))
+    held[-1].flush()
+"""
 SPOIL = "import pathlib\n[path.unlink() for path in pathlib.Path('.').rglob('*') if path.is_file()]\nraise SystemExit(0)"
 PRETEND = "import json\njson.dump({'corruption': {'value': [[[1], [2]]] * 832}}, open('result.json', 'w'))\nimport os\nos._exit(0)"
 NESTED = "open('result.json', 'w').write('[' * 10**6)\nimport os\nos._exit(0)"
@@ -348,6 +357,7 @@ HOSTILE = {
     "takes memory": (with_code("x = bytearray(10**9)\nwhile True:\n    x[::4096] = x[::4096]"), EVERYTHING, "memory"),
     "forks without end": (with_code(FORK), EVERYTHING, "processes|longer than|memory"),
     "fills the disk": (with_code(FILL), EVERYTHING, "wrote more than"),
+    "fills the disk with files that it has deleted": (with_code(HOLD), EVERYTHING, "wrote more than" if sys.platform == "linux" else ""),
     "leaves processes behind": (with_code(OUTLIVE), set(), ""),
     "looks for the answers": (with_code(PEEP), set(), ""),
     "a link in place of its answers": (with_code(LINK), EVERYTHING, "gave 1 answers"),
@@ -508,7 +518,7 @@ def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_pat
     attempts = "socket.socket()", "socket.socket(socket.AF_UNIX)", "os.memfd_create('x')", "os.setuid(12)", "os.listdir('/tmp')"
     on_others = f"os.chmod({outside!r}, 0o4777)", f"os.chown({outside!r}, -1, -1)", f"os.utime({outside!r})"
     for attempt in (*attempts, *on_others, f"os.setxattr({outside!r}, 'user.x', b'')"):
-        doors += f"try:\n    {attempt}\n    print('open:', {attempt!r})\nexcept OSError:\n    pass\n"
+        doors += f"try:\n    {attempt}\n    print('open:', {attempt!r})\nexcept (OSError, AttributeError):\n    pass\n"  # not every system has each
     for call in ("shmget(0, 4096, 0o1600)", "msgget(0, 0o1600)", "semget(0, 1, 0o1600)", "syscall(250, 0, -3, 0)"):
         doors += f"if ctypes.CDLL(None).{call} >= 0:\n    print('open:', {call!r})\n"
     (tmp_path / "boxes").mkdir()
@@ -796,7 +806,11 @@ def test_nothing_is_run_that_is_pickled_in_parameters(real, data, tmp_path):
     assert set(described) == {"perceiver.finetune.params"} and described["perceiver.finetune.params"]["bottleneck_dim"] == 48
     assert not (tmp_path / "ran").exists()
     (told,) = grader.report.for_instructor
-    assert "not known as a model: " in told and "vanilla.model.params is not a file of parameters, or is damaged" in told
+    assert told.startswith("vanilla.model.params holds no model known here: ") and "is not a file of parameters, or is damaged" in told
+    torch.save({"my.embedding": torch.zeros(2)}, tmp_path / "perceiver.finetune.params")
+    grader.taken = {"perceiver.finetune.params"}
+    assert grader.describe_params()["perceiver.finetune.params"]["variant"] == "none known"
+    assert grader.report.for_instructor[-1] == "perceiver.finetune.params holds no model known here: other names of tensors"
 
 
 def test_parameters_from_a_gpu_are_rewritten_for_a_machine_without_one(data, tmp_path, monkeypatch):
@@ -873,8 +887,8 @@ def test_span_corruption_is_judged_by_each_of_its_properties():
     assert failures(examples_of(lines, lambda line: (n := random.randint(4, 43), 0, n // 2))) == [False, False, False, True]  # half of it
     assert failures(examples_of(lines, lambda line: (random.randint(4, 43), 0, 1)))[3]
     assert failures(examples_of(lines, lambda line: (random.randint(6, 43), 0, 6))) == [False, False, False, True]  # always six
-    for share in (4, 3, 5):  # as many as follow from the length: no random number
-        assert failures(examples_of(lines, lambda line, s=share: (n := random.randint(6, 43), n - n // s, n // s)))[3]
+    for more in (0, 1):  # as many as follow from the length: no random number
+        assert failures(examples_of(lines, lambda line, k=more: (n := random.randint(6, 43), 0, n // 4 + k))) == [False, False, False, True]
     (x, y), *others = examples
     changed = [[3 if x[0] == 2 else 2, *x[1:]], y]  # the first two letters of the vocabulary
     assert failures([changed, *others]) == [False, True, False, False]  # text that is not the line's

@@ -28,8 +28,13 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(corpus, "CACHE_FROM", 1)
 
 
-def test_texts_from_16_mb_on_are_read_in_pieces_of_4_and_kept_encoded():
-    assert (corpus.PIECE, corpus.CACHE_FROM) == (4 << 20, 16 << 20)
+def test_a_text_of_16_mb_is_kept_encoded_and_a_shorter_one_is_not(tmp_path):
+    for name, size in (("shorter", 2**24 - 1), ("large", 2**24)):
+        (tmp_path / name).write_bytes((b"x" * 1023 + b"\n") * 2**14)
+        with (tmp_path / name).open("rb+") as file:
+            file.truncate(size)
+        assert encode_file(tmp_path / name).codes.numel() == size
+    assert (tmp_path / "large.codes").exists() and not (tmp_path / "shorter.codes").exists()
 
 
 @given(st.lists(TEXT, max_size=5))
