@@ -135,9 +135,8 @@ class Grader:
                 (self.folder / name).write_bytes(ended.files[name])
             found = described.get(name, {})
             if found.get("value", {}).get("variant", "none known") == "none known":
-                self.report.for_instructor.append(
-                    f"{name} holds no model known here: {found.get('error') or why or 'other names of tensors'}"
-                )
+                what = found.get("error") or why or "other names of tensors"
+                self.report.for_instructor.append(f"{name} holds no model known here: {what}")
         return {name: found["value"] for name, found in described.items() if "value" in found}
 
     # ---------------------------------------------------------------- predictions

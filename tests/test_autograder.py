@@ -518,7 +518,7 @@ def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_pat
     attempts = "socket.socket()", "socket.socket(socket.AF_UNIX)", "os.memfd_create('x')", "os.setuid(12)", "os.listdir('/tmp')"
     on_others = f"os.chmod({outside!r}, 0o4777)", f"os.chown({outside!r}, -1, -1)", f"os.utime({outside!r})"
     for attempt in (*attempts, *on_others, f"os.setxattr({outside!r}, 'user.x', b'')"):
-        doors += f"try:\n    {attempt}\n    print('open:', {attempt!r})\nexcept (OSError, AttributeError):\n    pass\n"  # not every system has each
+        doors += f"try:\n    {attempt}\n    print('open:', {attempt!r})\nexcept (OSError, AttributeError):\n    pass\n"
     for call in ("shmget(0, 4096, 0o1600)", "msgget(0, 0o1600)", "semget(0, 1, 0o1600)", "syscall(250, 0, -3, 0)"):
         doors += f"if ctypes.CDLL(None).{call} >= 0:\n    print('open:', {call!r})\n"
     (tmp_path / "boxes").mkdir()

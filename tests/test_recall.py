@@ -22,7 +22,7 @@ from curves import Curves
 from dataset import CharCorruptionDataset
 from decoding import likeliest_answers
 from evaluation import Table, Watcher, ask, measure_certainty, verdict
-from files import read_questions
+from files import read_predictions, read_questions
 from helpers import run_here, sharp_model
 from inventions import among_most_taught, language, most_frequent, read_taught, what_they_follow
 from model import GPT, GPTConfig
