@@ -364,7 +364,7 @@ HOSTILE = {
     "removes all files": (with_code(SPOIL), EVERYTHING, "answers"),
     "writes the grader's result itself": (with_code(PRETEND), EVERYTHING, "no"),
     "a result to choke on": (with_code(NESTED), EVERYTHING, "No result"),
-    "never ends to print": (with_code("while True:\n    print('x' * 10**6)"), EVERYTHING, "exit code|longer"),
+    "never ends to print": (with_code("while True:\n    print('x' * 10**6)"), EVERYTHING, "exit code|longer|wrote more than"),
 }
 
 
@@ -516,7 +516,7 @@ def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_pat
     doors = "import ctypes, os, socket, stat\nprint(oct(stat.S_IMODE(os.stat('.').st_mode)))\n"
     outside = str(tmp_path / "outside")
     attempts = "socket.socket()", "socket.socket(socket.AF_UNIX)", "os.memfd_create('x')", "os.setuid(12)", "os.listdir('/tmp')"
-    on_others = f"os.chmod({outside!r}, 0o4777)", f"os.chown({outside!r}, -1, -1)", f"os.utime({outside!r})"
+    on_others = f"os.chmod({outside!r}, 0o4777)", f"os.chown({outside!r}, os.getuid(), -1)", f"os.utime({outside!r})"
     for attempt in (*attempts, *on_others, f"os.setxattr({outside!r}, 'user.x', b'')"):
         doors += f"try:\n    {attempt}\n    print('open:', {attempt!r})\nexcept (OSError, AttributeError):\n    pass\n"
     for call in ("shmget(0, 4096, 0o1600)", "msgget(0, 0o1600)", "semget(0, 1, 0o1600)", "syscall(250, 0, -3, 0)"):
@@ -654,7 +654,8 @@ def test_where_the_grader_itself_fails_the_rest_is_graded(grading, data, hides, 
 def test_the_command_hands_the_recipe_on_and_says_what_is_for_the_instructor(tmp_path, monkeypatch, capsys):
     report, given = grade.unfinished(), []
     report.for_instructor.append("vanilla, dev: asked")
-    grader = SimpleNamespace(box=SimpleNamespace(missing=["a net"]), grade=lambda _: report)
+    box = SimpleNamespace(missing=["a net"], run=lambda *_: SimpleNamespace(problem=None))
+    grader = SimpleNamespace(box=box, grade=lambda _: report)
     monkeypatch.setattr(grade, "Grader", lambda *what: given.append(what) or grader)
     monkeypatch.setattr(sys, "argv", ["grade.py", str(tmp_path), "--recipe", "quick"])
     grade.main()
