@@ -117,7 +117,7 @@ class Sandbox:
         try:
             with suppress(OSError):
                 Path(f"/proc/{process.pid}/oom_score_adj").write_text("1000", encoding="ascii")  # if memory runs out, it is killed first
-            problem = watch(process, folder, seconds)
+            problem = watch(process, folder, log, seconds)
         finally:
             self.end_all(process)
         if problem is None and process.returncode != 0:
@@ -165,7 +165,7 @@ class Sandbox:
         process.wait()
 
 
-def watch(process: subprocess.Popen, folder: Path, seconds: float) -> str | None:
+def watch(process: subprocess.Popen, folder: Path, log: Any, seconds: float) -> str | None:
     """Wait until it ends. Returns what it did that it may not, or None."""
     ends, free = time.monotonic() + seconds, shutil.disk_usage(folder).free
     while True:
@@ -176,7 +176,7 @@ def watch(process: subprocess.Popen, folder: Path, seconds: float) -> str | None
             return f"it took longer than {seconds:.0f} seconds"
         running = descendants()
         taken = free - shutil.disk_usage(folder).free  # quick to find out, but others write, too
-        if taken > DISK and disk_used(folder) + disk_held(running) > DISK:
+        if taken > DISK and disk_used(folder) + disk_held(running, log) > DISK:
             return f"it wrote more than {DISK // 10**6} MB"
         if len(running) > PROCESSES:
             return f"it started more than {PROCESSES} processes"
@@ -215,8 +215,8 @@ def disk_used(folder: Path) -> int:
     return 1024 * int(kilobytes[0]) if kilobytes else 0
 
 
-def disk_held(processes: Sequence[Any]) -> int:
-    """The bytes of files that these processes have deleted and hold open, which no folder shows (Linux)."""
+def disk_held(processes: Sequence[Any], log: Any) -> int:
+    """The bytes of files, other than the log, that are deleted and that these processes hold open: no folder shows them (Linux)."""
     held: dict[tuple[int, int], int] = {}
     for process in processes:
         with suppress(OSError):
@@ -225,6 +225,8 @@ def disk_held(processes: Sequence[Any]) -> int:
                     status = descriptor.stat()
                     if status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
                         held[status.st_dev, status.st_ino] = 512 * status.st_blocks
+    own = os.fstat(log.fileno())  # what is printed has a limit of its own, that of any file
+    held.pop((own.st_dev, own.st_ino), None)
     return sum(held.values())
 
 

@@ -364,7 +364,7 @@ HOSTILE = {
     "removes all files": (with_code(SPOIL), EVERYTHING, "answers"),
     "writes the grader's result itself": (with_code(PRETEND), EVERYTHING, "no"),
     "a result to choke on": (with_code(NESTED), EVERYTHING, "No result"),
-    "never ends to print": (with_code("while True:\n    print('x' * 10**6)"), EVERYTHING, "exit code|longer|wrote more than"),
+    "never ends to print": (with_code("while True:\n    print('x' * 10**6)"), EVERYTHING, "exit code|longer"),
 }
 
 
@@ -525,7 +525,9 @@ def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_pat
     for folder in (tmp_path / "boxes", tmp_path, *tmp_path.parents[:2]):  # traversable, as /tmp is
         folder.chmod(folder.stat().st_mode | 0o711)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "boxes"))
-    closed = "os.mkdir('a', 0o300); os.mkdir('a/b'); "  # one may enter 'a', but not list it
+    closed = "os.makedirs('a/b'); os.chmod('a', 0); "
+    if box.user is None:  # which may not chmod: one may enter 'a', but not list it
+        closed = "os.mkdir('a', 0o300); os.mkdir('a/b'); "
     ended = box.run([sys.executable, "-c", f"{doors}{closed}print('uid', os.getuid())"])
     assert ended.problem is None and not list((tmp_path / "boxes").iterdir())
     if not box.missing:
