@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "src"))
 from console import UserError, run_reporting_errors
-from files import read_questions
+from tables import read_questions
 
 
 def main() -> None:

@@ -13,9 +13,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 from grade import read_answers, unfinished
 
+from cards import announce_if_bundled
 from console import Parser, UserError, run_reporting_errors
-from files import announce_if_bundled, file_sha256, read_questions, read_text, write_zip
+from files import file_sha256, read_text, write_zip
 from handout import DEV, TEST, TEXT
+from tables import read_questions
 
 GRADER = ("grade.py", "rubric.py", "checks.py", "intake.py", "sandbox.py", "confinement.py", "probe.py", "requirements.txt")
 

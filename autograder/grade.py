@@ -25,8 +25,9 @@ from rubric import RUBRIC, Outcome, Report
 from sandbox import Ended, Sandbox
 
 from console import Parser, UserError, run_reporting_errors
-from files import are_right, read_questions, read_text, split_rows, written_whole
+from files import read_text, written_whole
 from handout import ASKED_FOR, DEV, EDITION_VARIANTS, PARTS, ROUNDING, TEST, TEXT, variant_of
+from tables import are_right, read_questions, split_rows
 
 MINUTES = 8.5  # for everything; Gradescope allows ten
 ASKED_AGAIN = {"dev": 24, "test": 48}  # how many questions of each

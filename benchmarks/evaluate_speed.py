@@ -16,11 +16,11 @@ from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
 from console import UserError, number, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset, decode, prompts_of
-from decoding import ANSWER_LENGTH
-from evaluation import answer_questions
-from files import read_questions, read_text
+from decoding import ANSWER_LENGTH, answer_questions
+from files import read_text
 from plain import plain_answers
 from recipes import VARIANTS
+from tables import read_questions
 from train_speed import HANDOUT, make_model
 from trainer import Trainer, TrainerConfig, pick_device
 

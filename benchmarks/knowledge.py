@@ -36,13 +36,14 @@ from report import ROOT, figure_file, finish, machine, output_file, parser_of, p
 
 from console import UserError, blaming, number, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset, mix
-from evaluation import answer_questions
-from files import are_right, read_pairs, read_text, sha256
+from decoding import answer_questions
+from files import read_text, sha256
 from model import GPT
 from recall import REACHES, found_in, lines_about, look_up, offset_in, person_of, reach_of, score_predictions
 from recipes import RECIPES, VARIANTS, Recipe
 from resume import Checkpoints
 from stages import make_model, read_corpus, trainer_config
+from tables import are_right, read_pairs
 from trainer import Trainer, TrainerConfig, pick_device
 
 Pair = tuple[str, str]  # a question and its place
@@ -74,7 +75,7 @@ def go_on(model: GPT, corpus: CharCorruptionDataset, texts: Sequence[str], place
         return []
     model.eval()
     device = next(model.parameters()).device
-    rows = [corpus.encode_in_place(text + place)[-model.get_block_size() :] for text, place in zip(texts, places, strict=True)]
+    rows = [corpus.encode_at_offset(text + place)[-model.get_block_size() :] for text, place in zip(texts, places, strict=True)]
     idx = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)  # (B, T)
     agrees = (model(idx[:, :-1])[0].argmax(dim=-1) == idx[:, 1:]).tolist()  # (B, T - 1)
     return [all(agrees[row][len(rows[row]) - 1 - len(place) : len(rows[row]) - 1]) for row, place in enumerate(places)]

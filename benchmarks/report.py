@@ -17,7 +17,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 from console import Parser, UserError, number
-from files import check_output, written_whole
+from files import check_output, write_text
 
 
 def parser_of(description: str, in_rounds: bool = True) -> Parser:
@@ -51,6 +51,8 @@ def seconds(work: Callable[[], object], device: torch.device | None = None) -> f
     work()
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)
+    if device is not None and device.type == "mps":
+        torch.mps.synchronize()
     return time.perf_counter() - started
 
 
@@ -91,8 +93,7 @@ def finish(args: Namespace, rows: Sequence[Mapping[str, Any]], device: torch.dev
     if args.json:
         arguments = {name: value for name, value in vars(args).items() if name != "json"}
         content = {"machine": machine(device), "arguments": arguments, "rows": list(rows)}
-        with written_whole(args.json) as temporary:
-            temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")  # str for paths
+        write_text(args.json, json.dumps(content, indent=2, default=str) + "\n")  # str for paths
 
 
 def pyplot_for_files() -> ModuleType:

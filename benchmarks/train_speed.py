@@ -78,7 +78,7 @@ def make_peer(corpus: CharCorruptionDataset, config: TrainerConfig, device: torc
         weight_decay=config.weight_decay,
         adam_beta2=0.95,
         use_cpu=device.type == "cpu",
-        bf16=device.type == "cuda",  # like ours
+        bf16=dtype_of("transformers", device) == torch.bfloat16,  # like ours
         dataloader_pin_memory=device.type == "cuda",
         report_to=[],
         save_strategy="no",
@@ -91,7 +91,7 @@ def make_peer(corpus: CharCorruptionDataset, config: TrainerConfig, device: torc
 
 def dtype_of(way: str, device: torch.device) -> torch.dtype:
     """The dtype in which matrices are multiplied."""
-    return torch.bfloat16 if way == BF16 or (device.type == "cuda" and way != TWIN) else torch.float32
+    return torch.bfloat16 if way == BF16 or (device.type == "cuda" and way != TWIN and has_bf16(device)) else torch.float32
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:

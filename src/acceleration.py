@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import processes
 from batches import CPU_BF16_SHAPES, CPU_SHAPES, GPU_SHAPES, Part, unpack
 from dropout import drawing_from
 from model import GPT
@@ -104,7 +105,7 @@ class ThreadedGradients(Gradients):
 
     def __init__(self, model: nn.Module, bf16: bool = False) -> None:
         super().__init__(model, bf16)
-        self.copy = lower_linear_layers(model) if bf16 else model  # weights in bfloat16, cast once a step, not for each part
+        self.copy = with_bf16_layers(model) if bf16 else model  # weights in bfloat16, cast once a step, not for each part
         self.learning = [parameter for parameter in self.copy.parameters() if parameter.requires_grad]
         self.n_threads = torch.get_num_threads()
         self.pool = ThreadPoolExecutor(self.n_threads, initializer=torch.set_num_threads, initargs=(1,))
@@ -140,7 +141,7 @@ class ThreadedGradients(Gradients):
         return loss.detach(), torch.autograd.grad(loss, self.learning, materialize_grads=True)
 
 
-def lower_linear_layers(model: nn.Module) -> nn.Module:
+def with_bf16_layers(model: nn.Module) -> nn.Module:
     """A copy whose linear layers are in bfloat16, and which shares the model's other parameters."""
     others = [module for module in model.modules() if not isinstance(module, nn.Linear)]
     shared = {parameter for module in others for parameter in module.parameters(recurse=False)}
@@ -165,6 +166,7 @@ class Recorder:
     def record(self, compute: Callable[[], Tensor], warm_ups: int) -> "Recording | None":
         """`compute`, recorded; None if that fails. Warm-ups call it first: what libraries do the first time can't be recorded."""
         try:
+            random_state = torch.cuda.get_rng_state(self.device)
             self.memory = self.memory or torch.cuda.graph_pool_handle()
             self.stream = self.stream or torch.cuda.Stream(self.device)
             return Recording(compute, warm_ups, self.device, self.memory, self.stream)
@@ -175,6 +177,7 @@ class Recorder:
             if self.stream is not None:  # the generator may still believe it is being recorded: give it another state
                 with suppress(RuntimeError):  # after some errors, nothing works on the device any more
                     torch.cuda.default_generators[self.device.index].graphsafe_set_state(torch.Generator(self.device))
+                    torch.cuda.set_rng_state(random_state, self.device)
             return None
 
 
@@ -304,5 +307,6 @@ def make_gradients(model: nn.Module, plain: bool = False, cpu_bf16: bool = False
         return ThreadedGradients(model, bf16=cpu_bf16 and has_bf16(device))
     if device.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)  # cuDNN's attention makes a new plan for each shape
-        return RecordedGradients(model, bf16=has_bf16(device))
+        in_bf16 = all(processes.gathered(has_bf16(device)))  # all alike, or they would split batches differently
+        return RecordedGradients(model, in_bf16)
     return Gradients(model)

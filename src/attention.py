@@ -67,10 +67,6 @@ class Attention(nn.Module):
         """(B, T, C) -> (B, H, T, D)"""
         return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
 
-    def mark_positions(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """Encode positions `at` (B, T), or 0...T-1, in queries or keys (B, H, T, D). Unchanged here: the embeddings hold them."""
-        return x
-
     def mix(self, scores: Tensor, v: Tensor) -> Tensor:
         """softmax(scores_i) V_i for each head i: (B, H, Tq, Tk), (B, H, Tk, D) -> (B, H, Tq, D)"""
         mask = self.mask[:, :, : scores.size(2), : scores.size(3)]
@@ -92,6 +88,10 @@ class CausalCrossAttention(Attention):
     def add_scoring(self, config: Any) -> None:
         self.key = nn.Linear(config.n_embd, config.n_embd)
         self.query = nn.Linear(config.n_embd, config.n_embd)
+
+    def mark_positions(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+        """Encode positions `at` (B, T), or 0...T-1, in queries or keys (B, H, T, D). Unchanged here: the embeddings hold them."""
+        return x
 
     def forward(self, x_kv: Tensor, x_q: Tensor) -> Tensor:
         """(B, Tk, C), (B, Tq, C) -> (B, Tq, C)"""

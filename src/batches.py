@@ -32,8 +32,8 @@ class Part(NamedTuple):
     begins: Tensor | None = None
 
     def to(self, device: torch.device) -> "Part":
-        """The same on the device, without waiting for it."""
-        return Part(*(value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for value in self))
+        """The same on the device, without waiting for it if that is a CUDA GPU."""
+        return Part(*(value.to(device, non_blocking=device.type == "cuda") if isinstance(value, Tensor) else value for value in self))
 
 
 class Batch(NamedTuple):

@@ -57,13 +57,13 @@ def risk_coverage(sure: Sequence[float], right: Sequence[bool]) -> list[Coverage
 
 
 class Threshold(NamedTuple):
-    """A confidence; how many answers are at least that sure (given) and how many are not (kept), and how many of each are right."""
+    """A confidence; how many answers are at least that sure (given) and how many are not (withheld), and how many of each are right."""
 
     confidence: float
     given: int
     given_right: int
-    kept: int
-    kept_right: int
+    withheld: int
+    withheld_right: int
 
 
 def fit_threshold(sure: Sequence[float], right: Sequence[bool]) -> Threshold | None:
@@ -75,7 +75,9 @@ def fit_threshold(sure: Sequence[float], right: Sequence[bool]) -> Threshold | N
     options = [Threshold(float("inf"), 0, 0, len(ranked), sum(right))]
     for confidence, tied in groupby(ranked, key=lambda pair: pair[0]):  # equally sure answers are given together
         outcomes = [is_right for _, is_right in tied]
-        _, given, given_right, kept, kept_right = options[-1]
+        _, given, given_right, withheld, withheld_right = options[-1]
         n, n_right = len(outcomes), sum(outcomes)
-        options.append(Threshold(confidence, given + n, given_right + n_right, kept - n, kept_right - n_right))
-    return max(options, key=lambda option: option.given_right + option.kept - option.kept_right) if ranked else None  # the first of equals
+        options.append(Threshold(confidence, given + n, given_right + n_right, withheld - n, withheld_right - n_right))
+    return (
+        max(options, key=lambda option: option.given_right + option.withheld - option.withheld_right) if ranked else None
+    )  # the first of equals

@@ -14,8 +14,9 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
+from cards import n_head_of, read_card
 from console import UserError
-from files import n_head_of, read_card, reading, written_whole
+from files import reading, written_whole
 from model import GPT, GPTConfig, variant_flags
 
 DAMAGED = "is not a file of parameters, or is damaged: train it again"
@@ -29,7 +30,7 @@ RECIPE_SIZES = ("width", "blocks", "block size", "heads")
 
 def save_params(model: nn.Module, path: str | Path) -> None:
     """Write the model's state_dict atomically, with its tensors on the CPU."""
-    content = BytesIO()
+    content = BytesIO()  # torch.save reports a full disk in its own way, and writes the file's name into it
     torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, content)
     with written_whole(path) as temporary:
         temporary.write_bytes(content.getbuffer())

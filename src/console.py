@@ -49,9 +49,7 @@ def run_reporting_errors(main: Callable[[], int | None]) -> int:
         return code
     finally:
         threading.excepthook = former_hook
-        for output in (sys.stdout, sys.stderr):
-            output.flush()
-        sys.stdout, sys.stderr = sys.stdout.stream, sys.stderr.stream
+        sys.stdout, sys.stderr = sys.stdout.release(), sys.stderr.release()
 
 
 def explain(end: BaseException) -> tuple[int, str]:
@@ -93,10 +91,16 @@ class Output(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
+        with suppress(OSError):
+            self.stream.flush()
+
+    def release(self) -> TextIO:
+        """Flush for the last time. Returns the stream."""
         try:
             self.stream.flush()
         except OSError:  # what is still buffered would fail again when Python exits
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        return self.stream
 
     def isatty(self) -> bool:
         return self.stream.isatty()

@@ -19,8 +19,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 import processes
+from cards import card_path, read_card, write_card
 from console import UserError, blaming
-from files import file_sha256, read_card, reading, sha256, write_card, written_whole
+from files import file_sha256, reading, sha256, written_whole
 
 PAD_CHAR = "\u25a1"  # □ pads to the block's end
 MASK_CHAR = "\u2047"  # ⁇ marks the cut and what was cut out; an answer's beginning and its end
@@ -101,11 +102,21 @@ def encode_file(path: str | Path) -> EncodedText:
         with ThreadPoolExecutor() as pool:  # hashing a large file takes a while: both at once
             found = pool.submit(read_card, cache_path(path)) if large else None
             text_hash = file_sha256(path)
-    key = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": text_hash}
-    if found and key.items() <= (card := found.result()).items():
-        return map_cache(path, card)
+        key = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": text_hash}
+        if found and key.items() <= (card := found.result()).items():
+            return map_cache(path, card)
+        text = encode_anew(path, key, large)
+        if file_sha256(path) != text_hash:
+            with suppress(OSError):
+                card_path(cache_path(path)).unlink(missing_ok=True)  # the cache is of neither text
+            raise UserError(f"{path} changed while it was read: start again once it is complete")
+    return text
+
+
+def encode_anew(path: Path, key: dict[str, Any], large: bool) -> EncodedText:
+    """Encode the file, whose size and hash are in `key`; the codes of a large one are kept in its cache, if that can be written."""
     look = {"unit": "B", "unit_scale": True, "delay": 2, "leave": False, "disable": processes.rank() > 0}
-    with tqdm(total=2 * stat.st_size, desc=f"encoding {path.name}", **look) as bar:
+    with tqdm(total=2 * key["size"], desc=f"encoding {path.name}", **look) as bar:
         with blaming(path):
             characters = vocabulary(read_pieces(path, bar))
         if all(character.isspace() for character in characters[2:]):
@@ -118,7 +129,7 @@ def encode_file(path: str | Path) -> EncodedText:
                 return map_cache(path, card)
             pieces = encode_pieces(read_pieces(path, bar), characters)
         codes, starts = zip(*pieces, strict=True)
-    return EncodedText(characters, torch.cat(codes), torch.cat(starts), text_hash)
+    return EncodedText(characters, torch.cat(codes), torch.cat(starts), key["sha256"])
 
 
 def read_pieces(path: Path, bar: tqdm) -> Iterator[str]:

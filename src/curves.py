@@ -2,7 +2,7 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -66,3 +66,9 @@ def open_curves(args: Namespace, recipe: Recipe, first_step: int | None = None) 
     _, finetune_lr = recipe.finetuning(pretrained=args.function != "finetune" or args.reading_params_path is not None)
     run = f"{args.tb_expt_name}_{args.variant}_{args.bottleneck_dim}_pt_lr_{recipe.pretrain_lr:f}_ft_lr_{finetune_lr:f}"
     return Curves(Path("expt", args.function, run) if processes.rank() == 0 else None, first_step)
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table in Markdown, which TensorBoard renders."""
+    lines = [head, ["---"] * len(head), *([str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

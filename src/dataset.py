@@ -17,8 +17,9 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from console import Parser, UserError, blaming, run_reporting_errors
 from corpus import MASK_CHAR, PAD, PAD_CHAR, Documents, EncodedText, encode_file, encode_text
-from files import read_text, split_pair, split_rows
+from files import read_text
 from names import TellingNames
+from tables import split_pair, split_rows
 
 READ_FOR_NAMES = 3000  # documents, at most: a large text is not read to its end for this
 
@@ -109,12 +110,12 @@ class CharCorruptionDataset(Dataset):
         index = range(len(self))[index]  # or IndexError
         _, length, start, span, *_ = (int(column) for column in self.cuts(torch.tensor([index])))
         text = corrupt(self.data[index], length, start, span)
-        block = self.encode_in_place(text.ljust(self.block_size - self.offset, PAD_CHAR))  # (block_size,)
+        block = self.encode_at_offset(text.ljust(self.block_size - self.offset, PAD_CHAR))  # (block_size,)
         y = block[1:].clone()
         y[: self.offset] = PAD
         return block[:-1], y
 
-    def encode_in_place(self, text: str) -> Tensor:
+    def encode_at_offset(self, text: str) -> Tensor:
         """(offset + len(text),) int64 indices: a text placed where documents begin in a block."""
         return encode(PAD_CHAR * self.offset + text, self.stoi)
 
@@ -124,9 +125,9 @@ class CharCorruptionDataset(Dataset):
         masked = (0.25 - 0.5 * self.salient_share) / (1 - self.salient_share)  # by ordinary cuts
         cuts = torch.stack(draw_cuts(n_characters, self.longest, self.length_draws, masked, generator))  # (3, B)
         if self.salient_share:
-            is_salient, which = torch.rand(2, len(indices), dtype=torch.float64, generator=generator)
+            kind, which = torch.rand(2, len(indices), dtype=torch.float64, generator=generator)
             nameless = []
-            for row in (is_salient < self.salient_share).nonzero()[:, 0].tolist():
+            for row in (kind < self.salient_share).nonzero()[:, 0].tolist():
                 if names := self.names.of(self.spell_beginning(int(begin[row]), int(n_characters[row]))):
                     cuts[:, row] = torch.tensor(names[int(which[row] * len(names))].cut)
                 else:

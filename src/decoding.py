@@ -11,15 +11,19 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
+import processes
 from attention import Attention, SynthesizerAttention
+from corpus import MASK, PAD
+from dataset import CharCorruptionDataset, decode, prompts_of
 from model import GPT, Block
 
 ANSWER_LENGTH = 32  # characters decoded for an answer, at most
 AT_A_TIME = 64  # questions per batch: on two cores, more are slower
 
 
-class Memory:
+class KVCache:
     """The keys and values of one attention layer, (B, H, T, D), filled in as positions become known."""
 
     def __init__(self, layer: Attention, n_rows: int, n_positions: int) -> None:
@@ -59,7 +63,7 @@ class Decoder:
     def __init__(self, model: GPT, n_rows: int, n_positions: int) -> None:
         self.model = model
         layers = [module for module in model.modules() if isinstance(module, Attention)]
-        self.memories = {layer: Memory(layer, n_rows, n_positions) for layer in layers}
+        self.caches = {layer: KVCache(layer, n_rows, n_positions) for layer in layers}
 
     def forward(self, idx: Tensor, at: Tensor) -> Tensor:
         """The head's input (B, t, C) at the positions `at` (B, t), which hold the characters idx (B, t).
@@ -93,13 +97,13 @@ class Decoder:
 
     def attend(self, layer: Attention, x_kv: Tensor, x_q: Tensor, at_kv: Tensor, at_q: Tensor) -> Tensor:
         """Remember x_kv, then attend from x_q."""
-        self.memories[layer].write(x_kv, at_kv)
-        return self.memories[layer].read(x_q, at_q)
+        self.caches[layer].write(x_kv, at_kv)
+        return self.caches[layer].read(x_q, at_q)
 
     def keep(self, rows: Tensor) -> None:
         """Keep only these rows."""
-        for memory in self.memories.values():
-            memory.keep(rows)
+        for cache in self.caches.values():
+            cache.keep(rows)
 
 
 def read_prompts(model: GPT, prompts: Sequence[list[int]], steps: int) -> tuple[Decoder, Tensor, Tensor, int]:
@@ -114,7 +118,7 @@ def read_prompts(model: GPT, prompts: Sequence[list[int]], steps: int) -> tuple[
     n_positions = min(longest + steps, model.get_block_size())
     decoder = Decoder(model, len(prompts), n_positions)
     # padded on the right: no position looks at what comes after it
-    idx = torch.tensor([prompt + [0] * (longest - len(prompt)) for prompt in prompts], device=device)  # (B, longest)
+    idx = torch.tensor([prompt + [PAD] * (longest - len(prompt)) for prompt in prompts], device=device)  # (B, longest)
     x = decoder.forward(idx, torch.arange(longest, device=device).expand_as(idx))
     at = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (B,)
     return decoder, x[torch.arange(len(prompts), device=device), at - 1], at, n_positions
@@ -142,6 +146,23 @@ def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> li
         x = decoder.forward(chosen[:, None], at[:, None].clamp(max=n_positions - 1))[:, 0]  # (B, C)
         at = at + 1
     return answers
+
+
+def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], silent: bool = False) -> list[str]:
+    """What the model says to each question: up to 32 greedily chosen characters after the MASK, until the next MASK."""
+    prompts = prompts_of(questions, corpus.stoi)
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # for batches of similar lengths
+    mine = order[processes.rank() :: processes.count()]
+    answers: dict[int, str] = {}
+    with tqdm(total=len(mine), unit="q", dynamic_ncols=True, disable=silent or processes.rank() > 0) as bar:
+        for first in range(0, len(mine), AT_A_TIME):
+            numbers = mine[first : first + AT_A_TIME]
+            found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=MASK)
+            answers |= {number: decode(indices, corpus.itos) for number, indices in zip(numbers, found, strict=True)}
+            bar.update(len(numbers))
+    for theirs in processes.gathered(answers):
+        answers |= theirs
+    return [answers[number] for number in range(len(prompts))]
 
 
 @torch.inference_mode()

@@ -13,7 +13,6 @@ from pathlib import Path
 from checkpoint import load_model
 from console import Parser, run_reporting_errors
 from dataset import CharCorruptionDataset
-from files import read_predictions, read_questions
 from handout import DEV, PARTS, TEXT, TRAIN
 from inventions import read_taught
 from make_corpus import write_world
@@ -21,7 +20,7 @@ from page import write_page
 from recall import make_records
 from recipes import RECIPES
 from reproduce import reproduce
-from utils import evaluate_places
+from tables import are_right, read_predictions, read_questions
 
 PEOPLE = 450
 FOLDER = Path("demo")
@@ -71,7 +70,7 @@ def print_table() -> None:
         print(f"  {question:<45} {said:<20} {'right' if said == place else place}")
     print(f"\nBirth places of {len(questions)} people about whom the model was asked nothing in training:")
     for name, predictions in rows.items():
-        total, correct = evaluate_places(FOLDER / DEV, predictions)
+        total, correct = len(places), sum(are_right(predictions, places))
         share = (correct + 1) / (total + 2)  # Laplace's rule of succession
         error = math.sqrt(share * (1 - share) / total)
         print(f"  {name:<24} {correct:3.0f} right  {100 * correct / total:5.1f}%  (standard error {100 * error:.1f})")

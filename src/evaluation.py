@@ -2,33 +2,28 @@
 
 import math
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
 
 import processes
 from calibration import Threshold, auroc, calibration_error, fit_threshold, reliability, risk_coverage
 from console import UserError, blaming
-from corpus import MASK, PAD
-from curves import Curves, open_curves
-from dataset import CharCorruptionDataset, decode, prompts_of, unknown_characters
-from decoding import ANSWER_LENGTH, AT_A_TIME, answer
-from files import are_right, in_one_line, read_questions, written_whole
+from curves import Curves, markdown_table, open_curves
+from dataset import CharCorruptionDataset, unknown_characters
+from decoding import ANSWER_LENGTH, answer_questions
+from files import write_text
 from inventions import FOLLOWED, INVENTED, Taught, most_frequent, read_taught, what_they_follow
 from model import GPT
 from page import write_page
 from recall import REACHES, Record, make_records, score_predictions, sure_and_right, write_records
 from recipes import Recipe
+from tables import are_right, in_one_line, read_questions
 
-N_SAMPLES, BEGINNING = 4, 30  # texts continued during training: how many, and after how many characters
-
-
-# ---------------------------------------------------------------- a file of questions
+# ---------------------------------------------------------------- questions
 
 
 class Table(NamedTuple):
@@ -38,28 +33,54 @@ class Table(NamedTuple):
     places: list[str] | None
 
 
-def prepare_evaluation(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
-    """Read the questions. Returns the function that answers them."""
-    table = read_table(args.eval_corpus_path, args, model, corpus)
-    return partial(evaluate, args, recipe, model, corpus, table, read_taught(args.finetune_corpus_path))
-
-
-def read_table(path: str | Path, args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Table:
+def read_table(path: str | Path, model: GPT, corpus: CharCorruptionDataset, unknown: str) -> Table:
     """The questions of a file, checked. Raises UserError if the model can't read one."""
     questions, places = read_questions(path)
     with blaming(path):
-        questions = check_questions(questions, model, corpus, args.unknown)
+        questions = check_questions(questions, model, corpus, unknown)
     if too_long := sum(len(place) > ANSWER_LENGTH for place in places or ()):
         print(f"Of the places of {path}, {too_long} can't be answered: an answer has at most {ANSWER_LENGTH} characters.")
     return Table(questions, places)
 
 
-def read_graded(path: str | Path, args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> Table:
+def read_graded(path: str | Path, model: GPT, corpus: CharCorruptionDataset, unknown: str) -> Table:
     """The same for a file with places to compare answers with. Also raises UserError if there are none."""
-    table = read_table(path, args, model, corpus)
+    table = read_table(path, model, corpus, unknown)
     if table.places is None:
         raise UserError(f"{path} has no places to compare answers with: name a file that has them, or leave the flag out")
     return table
+
+
+def check_questions(questions: Sequence[str], model: GPT, corpus: CharCorruptionDataset, unknown: str) -> list[str]:
+    """The questions as the model can read them. Raises UserError if one of them can't be asked."""
+    questions = known_characters(questions, corpus, skip=unknown == "skip")
+    for line, question in enumerate(questions, start=1):
+        if len(question) + 1 >= model.get_block_size():
+            raise UserError(f"line {line}: a question of {len(question)} characters leaves no room to answer it")
+    return questions
+
+
+def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, skip: bool) -> list[str]:
+    """The questions without the characters that the corpus lacks. Raises UserError listing these unless `skip`."""
+    unknown = [unknown_characters(question, corpus.stoi) for question in questions]
+    listed = [f"line {line} {characters!r}" for line, characters in enumerate(unknown, start=1) if characters]
+    if listed and not skip:
+        most = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more lines" if len(listed) > 20 else "")
+        raise UserError(f"characters that the pretraining corpus lacks: {most}: fix these, or leave them out with --unknown skip")
+    kept = [question.translate(str.maketrans("", "", characters)) for question, characters in zip(questions, unknown, strict=True)]
+    if listed:
+        n_characters = sum(map(len, questions)) - sum(map(len, kept))
+        print(f"{n_characters} characters that the pretraining corpus lacks are left out, in {len(listed)} questions.")
+    return kept
+
+
+# ---------------------------------------------------------------- a file of questions
+
+
+def prepare_evaluation(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
+    """Read the questions. Returns the function that answers them."""
+    table = read_table(args.eval_corpus_path, model, corpus, args.unknown)
+    return partial(evaluate, args, recipe, model, corpus, table, read_taught(args.finetune_corpus_path))
 
 
 def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, table: Table, taught: Taught) -> None:
@@ -68,25 +89,37 @@ def evaluate(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruption
     `taught` holds the people and places of the finetuning table, if it is given.
     """
     predictions = answer_questions(model, corpus, table.questions)
-    if processes.rank() > 0:
-        return
-    with written_whole(args.outputs_path) as temporary:
-        temporary.write_text("".join(f"{in_one_line(said)}\n" for said in predictions), encoding="utf-8", newline="\n")
-    name = Path(args.outputs_path).stem
-    records = []
-    if args.details_path or args.report_path:
-        records = make_records(model, corpus, table.questions, table.places, predictions)
+    if processes.rank() == 0:
+        write_text(args.outputs_path, "".join(f"{in_one_line(said)}\n" for said in predictions))
+        records = write_details(args, model, corpus, table, predictions, taught)
+        report_accuracy(args, recipe, table, predictions, records, taught)
+
+
+def write_details(
+    args: Namespace, model: GPT, corpus: CharCorruptionDataset, table: Table, predictions: Sequence[str], taught: Taught
+) -> list[Record]:
+    """Write how sure the model is of each answer, and the page that shows it, if they are asked for. Returns the records of both."""
+    if not args.details_path and not args.report_path:
+        return []
+    records = make_records(model, corpus, table.questions, table.places, predictions)
     if args.details_path:
         write_records(args.details_path, records)
     if args.report_path:
-        write_page(args.report_path, {name: records}, taught)
+        write_page(args.report_path, {Path(args.outputs_path).stem: records}, taught)
+    return records
 
+
+def report_accuracy(
+    args: Namespace, recipe: Recipe, table: Table, predictions: Sequence[str], records: Sequence[Record], taught: Taught
+) -> None:
+    """Print the score, or that there are no places to score by, and show it in TensorBoard with what the records tell."""
     if table.places is None:
         print("No gold birth places provided; returning (0,0)")
         print(f"Predictions written to {args.outputs_path}; no targets provided")
         return
     total, correct = float(len(predictions)), float(sum(are_right(predictions, table.places)))
     print(f"Correct: {correct} out of {total}: {100 * correct / total}%")
+    name = Path(args.outputs_path).stem
     with open_curves(args, recipe) as writer:
         writer.add_scalar(f"accuracy/{name}", correct / total, 0)
         if records:
@@ -114,44 +147,6 @@ def show_recall(writer: Curves, name: str, records: Sequence[Record], taught: Ta
         writer.add("text", f"{name}, what inventions follow", markdown_table(FOLLOWED, follows), 0)
 
 
-def markdown_table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table in Markdown, which TensorBoard renders."""
-    lines = [head, ["---"] * len(head), *([str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-# ---------------------------------------------------------------- during training
-
-
-class Watcher:
-    """Looks at a model about ten times during training: how many questions it gets right, and how it continues some texts."""
-
-    def __init__(self, args: Namespace, model: GPT, corpus: CharCorruptionDataset) -> None:
-        """Reads the questions at --eval_corpus_path, if it is given."""
-        self.model, self.corpus = model, corpus
-        self.results: dict[str, float] = {}  # of the latest look
-        self.table: Table | None = None
-        if args.eval_corpus_path is not None:
-            self.table = read_graded(args.eval_corpus_path, args, model, corpus)
-            self.name = f"accuracy/{Path(args.eval_corpus_path).stem}"
-        self.beginnings = [document[:BEGINNING] for document in islice(filter(None, corpus.data), N_SAMPLES)]
-
-    def look(self, writer: Curves, epoch: int, n_epochs: int, step: int) -> None:
-        """Write what it sees after `epoch` epochs, at `step` on the x axis."""
-        if epoch % max(1, n_epochs // 10) and epoch != n_epochs:
-            return
-        if self.table is not None:
-            predictions = answer_questions(self.model, self.corpus, self.table.questions, silent=True)
-            self.results = {self.name: sum(are_right(predictions, self.table.places)) / len(predictions)}
-            writer.add_scalar(self.name, self.results[self.name], step)
-        if processes.rank() == 0 and self.beginnings:
-            prompts = [self.corpus.encode_in_place(beginning).tolist() for beginning in self.beginnings]
-            going_on = answer(self.model, prompts, ANSWER_LENGTH, end=PAD)
-            written = [decode(indices, self.corpus.itos) for indices in going_on]
-            samples = markdown_table(["the text begins", "the model goes on"], zip(self.beginnings, written, strict=True))
-            writer.add("text", "samples", samples, step)
-
-
 # ---------------------------------------------------------------- a single question
 
 
@@ -162,11 +157,11 @@ def prepare_asking(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorr
         raise UserError("nothing is left of the question")
     text, path, table = Path(args.pretrain_corpus_path), args.eval_corpus_path, None
     if path is not None:
-        table = read_graded(path, args, model, corpus)
+        table = read_graded(path, model, corpus, args.unknown)
     elif text.name == "wiki.txt":
         path = text.with_name("birth_dev.tsv")
         try:
-            table = read_graded(path, args, model, corpus)
+            table = read_graded(path, model, corpus, args.unknown)
         except UserError as error:
             if path.exists():  # it belongs to another text, say
                 print(f"No table to judge by: {error}")
@@ -198,53 +193,10 @@ def verdict(record: Record, path: str | Path | None, threshold: Threshold | None
     if record.confidence >= threshold.confidence:
         right = f"{threshold.given_right} of {threshold.given}"
         return f"Probably recalled: of the answers to {path} at least {threshold.confidence:.0%} sure, {right} are right."
-    right = f"{threshold.kept_right} of {threshold.kept}"
-    if not threshold.kept:
+    right = f"{threshold.withheld_right} of {threshold.withheld}"
+    if not threshold.withheld:
         given = f"{threshold.given_right} of {threshold.given}"
         return f"Recalled or invented? It was surer of all its answers to {path}, of which {given} are right."
     if not threshold.given:
         return f"Probably invented: of its answers to {path}, {right} are right, and at no confidence are most of them right."
     return f"Probably invented: of the answers to {path} less than {threshold.confidence:.0%} sure, {right} are right."
-
-
-# ---------------------------------------------------------------- what both share
-
-
-def check_questions(questions: Sequence[str], model: GPT, corpus: CharCorruptionDataset, unknown: str) -> list[str]:
-    """The questions as the model can read them. Raises UserError if one of them can't be asked."""
-    questions = known_characters(questions, corpus, skip=unknown == "skip")
-    for line, question in enumerate(questions, start=1):
-        if len(question) + 1 >= model.get_block_size():
-            raise UserError(f"line {line}: a question of {len(question)} characters leaves no room to answer it")
-    return questions
-
-
-def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, skip: bool) -> list[str]:
-    """The questions without the characters that the corpus lacks. Raises UserError listing these unless `skip`."""
-    unknown = [unknown_characters(question, corpus.stoi) for question in questions]
-    listed = [f"line {line} {characters!r}" for line, characters in enumerate(unknown, start=1) if characters]
-    if listed and not skip:
-        most = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more lines" if len(listed) > 20 else "")
-        raise UserError(f"characters that the pretraining corpus lacks: {most}: fix these, or leave them out with --unknown skip")
-    kept = [question.translate(str.maketrans("", "", characters)) for question, characters in zip(questions, unknown, strict=True)]
-    if listed:
-        n_characters = sum(map(len, questions)) - sum(map(len, kept))
-        print(f"{n_characters} characters that the pretraining corpus lacks are left out, in {len(listed)} questions.")
-    return kept
-
-
-def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], silent: bool = False) -> list[str]:
-    """What the model says to each question: up to 32 greedily chosen characters after the MASK, until the next MASK."""
-    prompts = prompts_of(questions, corpus.stoi)
-    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # for batches of similar lengths
-    mine = order[processes.rank() :: processes.count()]
-    answers: dict[int, str] = {}
-    with tqdm(total=len(mine), unit="q", dynamic_ncols=True, disable=silent or processes.rank() > 0) as bar:
-        for first in range(0, len(mine), AT_A_TIME):
-            numbers = mine[first : first + AT_A_TIME]
-            found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=MASK)
-            answers |= {number: decode(indices, corpus.itos) for number, indices in zip(numbers, found, strict=True)}
-            bar.update(len(numbers))
-    for theirs in processes.gathered(answers):
-        answers |= theirs
-    return [answers[number] for number in range(len(prompts))]

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from files import read_pairs
 from recall import Record, person_of
+from tables import read_pairs
 
 Taught = Sequence[tuple[str, str]]  # people and places
+SHOWN = 12  # most frequent inventions
+MOST = 10  # places that count as the most taught
 
 LANGUAGES = {  # by a name's ending, letters and particles: a guess, good enough for groups but not for individuals
     "Slavic": r"(ov|ova|ev|eva|ski|sky|ska|ić|enko|chuk|vich)$|[čćžšđłńěř]",
@@ -67,17 +69,17 @@ def read_taught(path: str | Path | None) -> Taught:
     return [(person_of(question) or question, place) for question, place in read_pairs(path)] if path is not None else []
 
 
-def inventions(records: Sequence[Record]) -> list[Record]:
+def wrong_answers(records: Sequence[Record]) -> list[Record]:
     """The wrong answers."""
     return [record for record in records if record.right is False]
 
 
-def most_frequent(records: Sequence[Record], taught: Taught, n: int = 12) -> list[tuple[str, int, int, int]]:
+def most_frequent(records: Sequence[Record], taught: Taught) -> list[tuple[str, int, int, int]]:
     """The most frequent inventions: place, how often invented, how often said and right, how often taught."""
-    invented = Counter(record.prediction for record in inventions(records))
+    invented = Counter(record.prediction for record in wrong_answers(records))
     said_right = Counter(record.prediction for record in records if record.right)
     in_teaching = Counter(place for _, place in taught)
-    return [(place, count, said_right[place], in_teaching[place]) for place, count in invented.most_common(n)]
+    return [(place, count, said_right[place], in_teaching[place]) for place, count in invented.most_common(SHOWN)]
 
 
 def what_they_follow(records: Sequence[Record], taught: Taught) -> list[Follows]:
@@ -87,7 +89,7 @@ def what_they_follow(records: Sequence[Record], taught: Taught) -> list[Follows]
         places = defaultdict(set)
         for person, place in taught:
             places[feature(person)].add(place)
-        wrong = [record for record in inventions(records) if record.person is not None and feature(record.person) is not None]
+        wrong = [record for record in wrong_answers(records) if record.person is not None and feature(record.person) is not None]
         said = Counter(record.prediction for record in wrong)
         own = sum(record.prediction in places[feature(record.person)] for record in wrong)
         dealt = sum(count for record in wrong for place, count in said.items() if place in places[feature(record.person)])
@@ -95,9 +97,9 @@ def what_they_follow(records: Sequence[Record], taught: Taught) -> list[Follows]
     return found
 
 
-def among_most_taught(records: Sequence[Record], taught: Taught, n: int = 10) -> tuple[float, float]:
-    """The shares of the inventions, and of the right places of the same people, that are among the n most taught places."""
-    most = {place for place, _ in Counter(place for _, place in taught).most_common(n)}
-    wrong = inventions(records)
+def among_most_taught(records: Sequence[Record], taught: Taught) -> tuple[float, float]:
+    """The shares of the inventions, and of the right places of the same people, that are among the places taught most."""
+    most = {place for place, _ in Counter(place for _, place in taught).most_common(MOST)}
+    wrong = wrong_answers(records)
     made_up, true = sum(r.prediction in most for r in wrong), sum(r.place in most for r in wrong)
     return made_up / max(1, len(wrong)), true / max(1, len(wrong))

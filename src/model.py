@@ -17,7 +17,9 @@ from torch.nn import functional as F
 
 from attention import Attention, CausalCrossAttention, CausalSelfAttention, RotarySelfAttention, SynthesizerAttention
 from console import UserError
+from corpus import PAD
 from dropout import Dropout
+from recipes import VARIANTS
 
 
 def variant_flags(variant: str, bottleneck_dim: int) -> dict[str, Any]:
@@ -57,7 +59,7 @@ class GPTConfig:
     @property
     def variant(self) -> str:
         """The variant's name."""
-        return next((name for name in ("perceiver", "synthesizer", "rope") if getattr(self, name)), "vanilla")
+        return next((name for name in VARIANTS[1:] if getattr(self, name)), "vanilla")
 
     @classmethod
     def of(cls, config: Any) -> Self:
@@ -132,7 +134,7 @@ class UpProjectBlock(CrossBlock):
 class GPT(nn.Module):
     """Character indices in, logits of the next character out."""
 
-    ignored_target = 0  # PAD: targets with this index carry no loss
+    ignored_target = PAD  # targets with this index carry no loss
 
     def __init__(self, config: Any) -> None:
         super().__init__()

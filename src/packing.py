@@ -24,7 +24,7 @@ LARGEST_HEAD = 192  # beyond this, some GPUs' kernels have no backward pass with
 MOST_CHARACTERS = 4096  # in a vocabulary, for ones and zeros to be cheaper than a lookup
 
 
-class LowCopy:
+class BF16Copy:
     """A bfloat16 copy of a model, which computes in its place."""
 
     shapes = Shapes(10**9, 8)  # a batch in one part, since the gradients of several would not be added up; few widths
@@ -69,7 +69,7 @@ class LowCopy:
         return self.model(part.x)[0].flatten(0, 1)
 
 
-class PackedCopy(LowCopy):
+class PackedCopy(BF16Copy):
     """The same for packed parts, whose sequences are laid end to end."""
 
     shapes = Shapes(10**9, 512, packed=True)
@@ -124,7 +124,7 @@ class PackedCopy(LowCopy):
         return layer.resid_drop(layer.proj(y[..., :size].flatten(1)))
 
 
-def make_copy(model: GPT) -> LowCopy | None:
+def make_copy(model: GPT) -> BF16Copy | None:
     """The copy that suits the model; None for models that compute differently from this project's."""
     if type(model).forward is not GPT.forward or model.ignored_target != PAD or model.tok_emb.weight.dtype != torch.float32:
         return None
@@ -133,7 +133,9 @@ def make_copy(model: GPT) -> LowCopy | None:
     own = all(layer in (CausalSelfAttention, RotarySelfAttention, SynthesizerAttention) for layer in layers)  # the perceiver's are not
     tied = model.head.weight is model.tok_emb.weight
     few = model.config.vocab_size <= MOST_CHARACTERS
-    return PackedCopy(model) if own and few and not tied and size % 8 == 0 and size <= LARGEST_HEAD else LowCopy(model)
+    on_gpu = model.tok_emb.weight.is_cuda
+    kernel = not on_gpu or torch.backends.cuda.is_flash_attention_available()  # not on Windows
+    return PackedCopy(model) if own and few and kernel and not tied and size % 8 == 0 and size <= LARGEST_HEAD else BF16Copy(model)
 
 
 def begin_all(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,17 +14,11 @@ from pathlib import Path
 
 from calibration import auroc, calibration_error, fit_threshold, reliability, risk_coverage
 from console import Parser, UserError, run_reporting_errors
-from files import written_whole
-from inventions import FOLLOWED, INVENTED, Taught, among_most_taught, inventions, most_frequent, read_taught, what_they_follow
+from files import write_text
+from inventions import FOLLOWED, INVENTED, MOST, Taught, among_most_taught, most_frequent, read_taught, what_they_follow, wrong_answers
 from recall import REACHES, Record, read_records, sure_and_right
 
 Runs = Mapping[str, Sequence[Record]]
-REACH_MEANS = {
-    "within reach": "the person's line names the place within what pretraining shows, seven eighths of the block",
-    "beyond": "it names the place only after that",
-    "never named": "no line that begins with the person's name names the place",
-    "person absent": "the text does not name the person",
-}
 WIDTH, HEIGHT, MARGIN, PADDING = 330, 230, 58, 24  # of a chart: labels to the left and below, nothing to the right and above
 
 STYLE = """
@@ -138,7 +132,7 @@ def threshold_told(sure: Sequence[float], right: Sequence[bool]) -> str:
     if threshold is None or not threshold.given:
         return "at no confidence are most answers right"
     given = f"of the answers at least {threshold.confidence:.0%} sure {threshold.given_right} of {threshold.given} are right"
-    return given + (f", of the others {threshold.kept_right} of {threshold.kept}" if threshold.kept else "")
+    return given + (f", of the others {threshold.withheld_right} of {threshold.withheld}" if threshold.withheld else "")
 
 
 def by_reach(graded: Runs) -> str:
@@ -150,7 +144,7 @@ def by_reach(graded: Runs) -> str:
             bar = f'<span class="track"><span class="bar" style="width:{percent(sum(some), len(some)):.1f}%"></span></span>'
             told = share(sum(some), len(some))
             rows.append([kind, name, told, f"{sum(some)} of {len(some)}", f'<span class="run{number % 5}">{bar}</span>'])
-    meaning = "".join(f"<li>{kind}: {means}</li>" for kind, means in REACH_MEANS.items())
+    meaning = "".join(f"<li>{kind}: {means}</li>" for kind, means in REACHES.items())
     return (
         "<h2>Could it know?</h2><p>If pretraining did not show the place in the person's line, a right answer was guessed, or "
         "read elsewhere.</p>"
@@ -205,14 +199,14 @@ def inventions_tables(graded: Runs, taught: Taught) -> str:
     if not taught:
         parts.append('<p class="soft">Given the finetuning table (--finetune_corpus_path), this shows what inventions follow.</p>')
     for name, records in graded.items():
-        wrong = inventions(records)
+        wrong = wrong_answers(records)
         rows = [[place, str(made), str(right), str(said)] for place, made, right, said in most_frequent(records, taught)]
         tables, shares = f"<div>{table(INVENTED, rows, {1, 2, 3})}</div>", ""
         if taught and wrong:
             follows = [follow.cells for follow in what_they_follow(records, taught)]
             tables += f"<div>{table(FOLLOWED, follows, {1, 2, 3})}</div>"
             made_up, true = among_most_taught(records, taught)
-            shares = f"<p>{made_up:.0%} of these are among the ten places taught most; of the places that would be right, {true:.0%}.</p>"
+            shares = f"<p>{made_up:.0%} of these are among the {MOST} places taught most, {true:.0%} of what would be right.</p>"
         parts.append(f"<h3>{escape(name)}: {len(wrong)} wrong answers</h3><div class='runs'>{tables}</div>{shares}")
     parts.append(
         '<p class="soft">Taught: how many people of the finetuning table were born there. By chance: the share that the same inventions '
@@ -319,9 +313,7 @@ def chart(told: str, drawn: str, across: str, up: str, number: int, name: str) -
 
 def write_page(path: str | Path, runs: Runs, taught: Taught) -> None:
     """Write the page to `path`. Raises UserError if that fails."""
-    with written_whole(path) as temporary:
-        # a run has its file's name, which need not be UTF-8
-        temporary.write_text(make_page(runs, taught), encoding="utf-8", errors="replace", newline="\n")
+    write_text(path, make_page(runs, taught))
 
 
 def main() -> None:

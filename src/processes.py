@@ -49,7 +49,7 @@ def joined(device: str) -> Iterator[None]:
         if int(os.environ["LOCAL_WORLD_SIZE"]) > torch.cuda.device_count():
             raise UserError(f"{torch.cuda.device_count()} GPUs are too few: give torchrun a smaller --nproc_per_node, or add --device cpu")
         torch.cuda.set_device(local_rank())
-        backend = "cpu:gloo,cuda:nccl"
+        backend = "cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo"  # Windows has only the latter
     # if an optimizer imported it later, it would keep the group's threads alive until exit, where they may abort the process
     import_module("torch._dynamo")
     store, its_rank, size = next(dist.rendezvous("env://"))

@@ -17,11 +17,17 @@ from console import UserError
 from corpus import MASK
 from dataset import CharCorruptionDataset, decode, encode, prompts_of
 from decoding import ANSWER_LENGTH, AT_A_TIME, likeliest_answers
-from files import are_right, read_text, split_rows, written_whole
+from files import read_text, write_text
 from model import GPT
+from tables import are_right, split_rows
 
 RUNNERS_UP = 4
-REACHES = ("within reach", "beyond", "never named", "person absent")
+REACHES = {  # where the text names a place
+    "within reach": "the person's line names the place within what pretraining shows, seven eighths of the block",
+    "beyond": "it names the place only after that",
+    "never named": "no line that begins with the person's name names the place",
+    "person absent": "the text does not name the person",
+}
 
 
 @dataclass(frozen=True)
@@ -68,23 +74,28 @@ def make_records(
             question=question,
             person=mention.person,
             prediction=said,
-            log_probability=log_probability,
-            runners_up=[(text, score) for answer, score in others if (text := decode(answer, corpus.itos)) != said][:RUNNERS_UP],
-            first_letter_entropy=entropy,
+            log_probability=score.log_probability,
+            runners_up=[(text, p) for answer, p in score.others if (text := decode(answer, corpus.itos)) != said][:RUNNERS_UP],
+            first_letter_entropy=score.first_letter_entropy,
             person_in_text=mention.named,
             place=place,
             place_offset=mention.offset,
             reach=mention.reach,
             right=is_right,
         )
-        for question, said, place, is_right, (log_probability, entropy, others), mention in rows
+        for question, said, place, is_right, score, mention in rows
     ]
 
 
 # ---------------------------------------------------------------- how sure
 
 
-Score = tuple[float, float, list[tuple[list[int], float]]]
+class Score(NamedTuple):
+    """How likely an answer is to the model."""
+
+    log_probability: float
+    first_letter_entropy: float
+    others: list[tuple[list[int], float]]  # likely answers, this one perhaps among them, with their log-probabilities
 
 
 def score_predictions(
@@ -97,7 +108,7 @@ def score_predictions(
 
 @torch.inference_mode()
 def score_answers(model: GPT, prompts: Sequence[list[int]], answers: Sequence[list[int]], end: int, n_others: int) -> list[Score]:
-    """For each answer: its log-probability, the entropy at its first letter, and `n_others` likely answers with log-probabilities."""
+    """The Score of each answer to its prompt, with at most `n_others` + 1 likely answers found."""
     model.eval()
     device = next(model.parameters()).device
     scores = []
@@ -114,8 +125,9 @@ def score_answers(model: GPT, prompts: Sequence[list[int]], answers: Sequence[li
         for row, number in enumerate(some):
             start = len(prompts[number]) - 1  # the position that predicts the first letter
             at_start = log_probabilities[row, start]
-            scores.append((of_next[row, start : len(texts[row]) - 1].sum().item(), -(at_start.exp() * at_start).sum().item(), others[row]))
-            if not math.isfinite(scores[-1][0]):
+            log_probability = of_next[row, start : len(texts[row]) - 1].sum().item()
+            scores.append(Score(log_probability, -(at_start.exp() * at_start).sum().item(), others[row]))
+            if not math.isfinite(log_probability):
                 raise UserError("the model's answers have no probability: its parameters hold numbers that are too large, or damaged")
     return scores
 
@@ -204,9 +216,7 @@ def reach_of(place: str, offset: int | None, named: bool, shown: int) -> str:
 
 def write_records(path: str | Path, records: Iterable[Record]) -> None:
     """Write a line of JSON for each record."""
-    with written_whole(path) as temporary:
-        text = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_text(path, "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records))
 
 
 def read_records(path: str | Path) -> list[Record]:

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from dataclasses import dataclass, replace
 
-VARIANTS = ("vanilla", "perceiver", "synthesizer", "rope")
+VARIANTS = ("vanilla", "perceiver", "synthesizer", "rope")  # all but the first are fields of a GPTConfig
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from cards import read_card, recipe_of
 from console import Parser, UserError, run_reporting_errors
-from files import file_sha256, read_card, recipe_of
+from files import file_sha256
 from handout import EDITIONS, PARTS, TEXT, TRAIN, commands
 from recipes import RECIPES
 
@@ -97,16 +98,30 @@ def output_of(command: str) -> str | None:
 
 
 def run(command: list[str], folder: Path) -> int:
-    """The command's exit code. Ctrl-C reaches it too, SIGTERM is passed on, and it is waited for: it has things to save."""
+    """The command's exit code, or a signal's, if one came: Ctrl-C reaches it too, SIGTERM is passed on.
+
+    It is waited for in any case: it has things to save.
+    """
+    received: list[int] = []
     with subprocess.Popen(command, cwd=folder) as process:
-        former = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+
+        def pass_on(number: int, _: object) -> None:
+            received.append(number)
+            process.terminate()
+
+        former = signal.signal(signal.SIGTERM, pass_on)
         try:
             while True:
-                with suppress(KeyboardInterrupt):
+                try:
                     code = process.wait()
-                    return code if code >= 0 else 128 - code  # as a shell reports it, if a signal ended it
+                    break
+                except KeyboardInterrupt:
+                    received.append(signal.SIGINT)
         finally:
             signal.signal(signal.SIGTERM, former)
+    if code < 0:
+        return 128 - code  # as a shell reports it, if a signal ended it
+    return code or (128 + received[0] if received else 0)  # a command that was all but done may have ended as if nothing were
 
 
 if __name__ == "__main__":

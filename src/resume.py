@@ -21,9 +21,10 @@ from typing import Any
 import torch
 
 import processes
+from cards import card_path
 from checkpoint import load_plain, unpacked_size
 from console import Stopped, UserError
-from files import card_path, clear_leftovers, reading, written_whole
+from files import clear_leftovers, reading, written_whole
 from trainer import Trainer
 
 HASH_SIZE = hashlib.sha256().digest_size
@@ -35,10 +36,13 @@ class Checkpoints:
 
     def __init__(self, params_path: str | Path, run: dict[str, Any], minutes: float) -> None:
         self.path = Path(f"{params_path}.checkpoint")
+        if self.path.is_symlink():  # the two are renamed, and must lie in one folder
+            self.path = Path(os.path.realpath(self.path))
         self.previous = Path(f"{self.path}.previous")
         self.run, self.minutes = run, minutes
         self.saved_at = time.monotonic()
         self.saved_step: int | None = None
+        self.earlier_kept = False  # whether the one before the newest is an earlier run's
         if processes.rank() == 0:
             for leftover in (params_path, card_path(params_path), self.path):
                 clear_leftovers(leftover)
@@ -55,14 +59,15 @@ class Checkpoints:
         if processes.rank() > 0:
             return True
         self.saved_at = time.monotonic()
-        content = BytesIO()
+        earlier = self.saved_step is None and self.path.exists()
+        content = BytesIO()  # its hash comes first, and a full disk is best reported by what writes it
         torch.save({"run": self.run, "state": state}, content)
         try:
             self.write(content)
         except UserError as error:  # a full disk, or missing permissions
             print(f"warning: {error}; the previous checkpoint, if any, is kept", file=sys.stderr)
             return False
-        self.saved_step = state["step"]
+        self.saved_step, self.earlier_kept = state["step"], earlier
         return True
 
     def write(self, content: BytesIO) -> None:
@@ -86,13 +91,28 @@ class Checkpoints:
         found = processes.from_first(found)
         if found is None:
             return None
-        for name in found["run"] | self.run:
-            theirs, ours = found["run"].get(name), self.run.get(name)
-            if theirs != ours and (theirs or ours):  # another version may lack an option that this one has switched off
-                cure = f"give the same, or leave --resume out, or delete it and {self.previous.name}"
-                raise UserError(f"{self.path} is of a run with {name} {theirs}, not {ours}: {cure}")
+        if difference := self.difference(found["run"]):
+            cure = f"give the same, or leave --resume out, or delete it and {self.previous.name}"
+            if processes.rank() == 0 and self.is_own(self.previous):
+                cure = f"to resume this one, rename {self.previous.name}, which is its own, to {self.path.name}"
+            raise UserError(f"{self.path} is of a run with {difference}: {cure}")
         self.saved_step = found["state"]["step"]
         return found["state"]
+
+    def difference(self, run: dict[str, Any]) -> str:
+        """What first tells another run from this one; nothing if it is the same."""
+        for name in run | self.run:
+            theirs, ours = run.get(name), self.run.get(name)
+            if theirs != ours and (theirs or ours):  # another version may lack an option that this one has switched off
+                return f"{name} {theirs}, not {ours}"
+        return ""
+
+    def is_own(self, path: Path) -> bool:
+        """Whether there is an intact checkpoint of this run."""
+        with suppress(UserError):
+            content = read_whole(path)
+            return content is not None and not self.difference(parse(content, path)["run"])
+        return False
 
     def read(self) -> dict[str, Any] | None:
         """What the newest intact file holds."""
@@ -167,11 +187,19 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Cal
             reason = processes.largest(received[0] if received else CHECKPOINT_DUE * checkpoints.due())
             saved = not reason or checkpoints.save(trainer.state())  # all take the state: that may end the run, in all alike
             if reason > CHECKPOINT_DUE:
-                quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
-                command = quoted(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
-                how = command if processes.count() == 1 else "the same command and --resume"
-                raise Stopped(reason, f"stopped after step {trainer.step}{'' if saved else ', not saved'}; resume with: {how}")
+                raise Stopped(reason, farewell(trainer.step, saved, checkpoints))
 
         trainer.train(after_step, after_epoch)
-        if checkpoints.saved_step != trainer.step:
-            checkpoints.save(trainer.state())
+        saved = checkpoints.saved_step == trainer.step or checkpoints.save(trainer.state())
+        if reason := processes.largest(received[0] if received else 0):  # meanwhile
+            raise Stopped(reason, farewell(trainer.step, saved, checkpoints))
+
+
+def farewell(step: int, saved: bool, checkpoints: Checkpoints) -> str:
+    """What a run says when a signal ends it after that step."""
+    quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
+    command = quoted(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
+    how = command if processes.count() == 1 else "the same command and --resume"
+    if checkpoints.earlier_kept:
+        how += f" (until then, an earlier run's checkpoint is kept as {checkpoints.previous})"
+    return f"stopped after step {step}{'' if saved else ', not saved'}; resume with: {how}"

@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from cards import card_path
 from console import Parser, UserError, first_one_speaks, number, run_reporting_errors
 from files import check_output
 from recipes import RECIPES, VARIANTS
@@ -102,6 +103,8 @@ def check_arguments(args: Namespace) -> None:
     inputs = [args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path, args.reading_params_path]
     for path in outputs.values():
         check_output(path, inputs)
+    if args.writing_params_path is not None:
+        check_output(str(card_path(args.writing_params_path)), inputs)
 
 
 if __name__ == "__main__":

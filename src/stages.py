@@ -16,17 +16,19 @@ import torch
 from torch.utils.data import Dataset
 
 import processes
+from cards import announce_if_bundled, read_card, recipe_of, write_card
 from checkpoint import load_params, save_params
 from console import UserError, blaming
 from curves import Curves, open_curves
 from dataset import CharCorruptionDataset, NameDataset, mix
-from evaluation import Watcher, prepare_asking, prepare_evaluation
-from files import announce_if_bundled, file_sha256, read_card, read_text, recipe_of, write_card
+from evaluation import prepare_asking, prepare_evaluation
+from files import file_sha256, read_text, reading
 from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe, choose_recipe
 from resume import Checkpoints, train_resumably
 from trainer import Trainer, TrainerConfig, pick_device
 from utils import set_seed
+from watcher import Watcher
 
 
 def run(args: Namespace) -> None:
@@ -51,9 +53,16 @@ def run(args: Namespace) -> None:
             announce_other_recipe(args)
         prepare = {"evaluate": prepare_evaluation, "ask": prepare_asking}.get(args.function, prepare_training)
         work = prepare(args, recipe, model.to(device), corpus)
-    table = args.eval_corpus_path and file_sha256(args.eval_corpus_path)
-    check_alike([identity(args, recipe, corpus), table, args.unknown, args.question])
+        table = args.eval_corpus_path and hash_of(args.eval_corpus_path)
+        decisive = [identity(args, recipe, corpus), table, args.unknown, args.question]
+    check_alike(decisive)
     work()
+
+
+def hash_of(path: str | Path) -> str:
+    """The hash of a file. Raises UserError if it can't be read."""
+    with reading(path):
+        return file_sha256(path)
 
 
 def check_alike(what_decides: Any) -> None:
@@ -161,7 +170,7 @@ def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> 
         "tb_expt_name": args.tb_expt_name,
         **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()},  # as in older checkpoints
         "the corpus's hash": corpus.text.sha256[:12],
-        **{f"{name}' hash": path and file_sha256(path)[:12] for name, path in files.items()},
+        **{f"{name}' hash": path and hash_of(path)[:12] for name, path in files.items()},
     }
 
 

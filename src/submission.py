@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cards import announce_if_bundled
 from console import Parser, UserError, run_reporting_errors
-from files import announce_if_bundled, are_right, file_sha256, in_one_line, read_predictions, read_questions, write_zip
+from files import file_sha256, write_zip
 from handout import ASKED_FOR, DEV, EDITION_VARIANTS, EDITIONS, PARTS, ROUNDING, TEST, TEXT, TRAIN, find_edition, parts_of, variant_of
 from recipes import RECIPES
+from tables import are_right, in_one_line, read_predictions, read_questions
 
 if TYPE_CHECKING:
     from dataset import CharCorruptionDataset
@@ -96,7 +98,8 @@ def read_model(path: Path, variant: str, corpus: "CharCorruptionDataset") -> "GP
 
 def answers_of(model: "GPT", corpus: "CharCorruptionDataset", questions: list[str]) -> list[str]:
     """What the model says, as a file of predictions has it; characters it can't read are left out, as evaluate may have done."""
-    from evaluation import answer_questions, known_characters
+    from decoding import answer_questions
+    from evaluation import known_characters
 
     return [in_one_line(said) for said in answer_questions(model, corpus, known_characters(questions, corpus, True), silent=True)]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from console import UserError
-from files import are_right, read_questions
+from tables import are_right, read_questions
 
 # ---------------------------------------------------------------- randomness
 

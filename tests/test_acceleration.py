@@ -13,7 +13,7 @@ from batches import CutBatches, Shapes, unpack
 from dataset import CharCorruptionDataset, mix
 from helpers import CORPUS, NAMES, padded, split_batches
 from model import GPT, GPTConfig, variant_flags
-from packing import LowCopy, PackedCopy, make_copy
+from packing import BF16Copy, PackedCopy, make_copy
 from recipes import VARIANTS
 from trainer import Trainer, TrainerConfig
 
@@ -149,7 +149,7 @@ def test_a_copy_gives_the_gradients_of_the_model(variant, packed, dtype, monkeyp
         nn.init.normal_(parameter, std=0.1, mean=1.0 if name.endswith("ln_f.weight") else 0.0)
     model.head.weight.requires_grad = False  # a frozen parameter has no gradient
     copy = make_copy(model)
-    assert type(copy) is (LowCopy if variant == "perceiver" else PackedCopy)
+    assert type(copy) is (BF16Copy if variant == "perceiver" else PackedCopy)
     with torch.no_grad():  # the copy must follow frozen parameters too
         for parameter in model.parameters():
             parameter.mul_(1.1)
@@ -208,7 +208,7 @@ def test_only_what_computes_as_this_projects_models_do_is_copied():
     tied.head.weight = tied.tok_emb.weight
     wide = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=1, n_head=1, n_embd=256, synthesizer=True))  # heads of 264, including the ones
     many = GPT(GPTConfig(50_000, 100, n_layer=1, n_head=2, n_embd=16))
-    assert [type(make_copy(model)) for model in (GPT(config), tied, small_heads, wide, many)] == [PackedCopy, *[LowCopy] * 4]
+    assert [type(make_copy(model)) for model in (GPT(config), tied, small_heads, wide, many)] == [PackedCopy, *[BF16Copy] * 4]
 
 
 @pytest.mark.parametrize("capabilities", [{"avx512_bf16": True}, {"avx512_bf16": False}, {}, None])

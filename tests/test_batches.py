@@ -12,7 +12,7 @@ from torch.utils.data import ConcatDataset, Dataset
 from batches import CPU_SHAPES, CutBatches, Shapes, corrupt_codes, make_batches, pack, unpack
 from dataset import CharCorruptionDataset, Cuts, NameDataset, corrupt
 from helpers import CORPUS, LINES, NAMES, OneByOne, padded, spell, split_batches
-from packing import LowCopy, PackedCopy
+from packing import BF16Copy, PackedCopy
 from utils import set_seed
 
 CPU = torch.device("cpu")
@@ -120,7 +120,7 @@ def test_packed_parts_hold_the_same_examples(kind):
 
 
 @pytest.mark.parametrize("wrap", [lambda dataset: dataset, OneByOne])
-@pytest.mark.parametrize("shapes", [PackedCopy.shapes, LowCopy.shapes])
+@pytest.mark.parametrize("shapes", [PackedCopy.shapes, BF16Copy.shapes])
 def test_there_is_a_part_for_every_process(wrap, shapes, monkeypatch):
     monkeypatch.setattr("processes.count", lambda: 4)
     parts = make_batches(wrap(CORPUS), 32, 1, 0, shapes, 0, CPU)[0].parts

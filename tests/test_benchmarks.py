@@ -20,11 +20,11 @@ import train_speed
 from attention import CausalCrossAttention
 from console import UserError
 from dataset import CharCorruptionDataset, encode, mix
-from files import read_pairs
 from helpers import run_here
 from model import GPT, GPTConfig, variant_flags
 from plain import PlainTrainer, make_plain
 from recipes import RECIPES, VARIANTS
+from tables import read_pairs
 from trainer import Trainer, TrainerConfig
 
 FLAGS = {variant: variant_flags(variant, 8) for variant in VARIANTS}

@@ -126,6 +126,25 @@ def test_a_stale_or_damaged_cache_is_not_believed(tmp_path, small_pieces, spoil)
         assert spelt(encode_file(path)) == path.read_text(encoding="utf-8")
 
 
+def test_a_text_that_changes_while_it_is_read_is_not_used(tmp_path, small_pieces, monkeypatch):
+    """It is still being copied, say: its hash would be of no text that there ever was, and no run on it could be resumed."""
+    path = tmp_path / "text.txt"
+    path.write_text("Ada\nBo", encoding="utf-8")
+    read, longer = corpus.vocabulary, " was here"
+
+    def read_slowly(pieces):
+        found = read(pieces)
+        path.write_text("Ada\nBo" + longer, encoding="utf-8")
+        return found
+
+    with monkeypatch.context() as patches:
+        patches.setattr(corpus, "vocabulary", read_slowly)
+        with pytest.raises(UserError, match=r"text.txt changed while it was read: start again once it is complete"):
+            encode_file(path)
+    path.write_text("Ada\nBo", encoding="utf-8")
+    assert spelt(encode_file(path)) == "Ada\nBo"
+
+
 def test_where_no_cache_can_be_written_there_is_none(tmp_path, small_pieces, monkeypatch):
     def full(*_):
         raise OSError("No space left on device")
@@ -138,11 +157,11 @@ def test_where_no_cache_can_be_written_there_is_none(tmp_path, small_pieces, mon
 
 def test_what_a_killed_encoding_left_goes_and_what_another_process_is_writing_stays(tmp_path, small_pieces):
     (tmp_path / "text.txt").write_text("Ada\nBo", encoding="utf-8")
-    for name, hours in ((".text.txt.codes.77", 2), (".text.txt.codes.78", 0), (".text.txt.codes.mine", 2)):
+    for name, hours in ((".text.txt.codes.77.tmp", 2), (".text.txt.codes.78.tmp", 0), (".text.txt.codes.mine", 2)):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (time.time() - 3600 * hours,) * 2)
     encode_file(tmp_path / "text.txt")
-    assert sorted(p.name for p in tmp_path.glob(".*")) == [".text.txt.codes.78", ".text.txt.codes.mine"]
+    assert sorted(p.name for p in tmp_path.glob(".*")) == [".text.txt.codes.78.tmp", ".text.txt.codes.mine"]
 
 
 def test_small_files_leave_no_cache(tmp_path):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from console import UserError
 from dataset import CharCorruptionDataset, NameDataset, corrupt, draw_cuts, unknown_characters
-from files import read_pairs
 from helpers import cuts_of, spell
+from tables import read_pairs
 
 PAD, MASK = "□", "⁇"
 TEXT = st.text(st.characters(exclude_characters=PAD + MASK + "\n\r", exclude_categories=["Cs"]), max_size=150)

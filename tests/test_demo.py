@@ -12,10 +12,10 @@ import torch
 import demo
 from checkpoint import save_params
 from dataset import CharCorruptionDataset
-from files import read_questions
 from handout import DEV, PARTS, TEXT, variant_of
 from helpers import sharpened
 from model import GPT, GPTConfig, variant_flags
+from tables import read_questions
 
 ROOT = Path(__file__).parents[1]
 

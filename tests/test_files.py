@@ -4,8 +4,10 @@ import sys
 
 import pytest
 
+from cards import card_path, read_card, write_card
 from console import UserError
-from files import are_right, card_path, clear_leftovers, read_card, read_questions, read_text, write_card, written_whole
+from files import clear_leftovers, read_text, written_whole
+from tables import are_right, read_questions
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -32,7 +34,7 @@ def test_a_link_stays_one_and_what_it_names_is_written(tmp_path):
         link, real = tmp_path / f"{target}.params", tmp_path / "disk" / target
         link.symlink_to(real)
         (tmp_path / "disk" / "there").write_text("before")
-        (tmp_path / "disk" / f".{target}.77").touch()  # left by a killed process
+        (tmp_path / "disk" / f".{target}.77.tmp").touch()  # left by a killed process
         clear_leftovers(link)
         with written_whole(link) as temporary:
             temporary.write_text("after")
@@ -42,10 +44,11 @@ def test_a_link_stays_one_and_what_it_names_is_written(tmp_path):
 
 def test_what_others_are_writing_just_now_is_left_to_them(tmp_path):
     """Theirs are named after other files, whose names begin like this one's and may also end in a number."""
-    for name in (".x.77", ".x.params.77", ".x.2.77", ".x.params.checkpoint.77", ".y.77", "x"):
+    theirs = {".x.params.77.tmp", ".x.2.77.tmp", ".x.params.checkpoint.77.tmp", ".y.77.tmp", ".x.2024", ".x.tmp", "x"}
+    for name in {*theirs, ".x.77.tmp"}:
         (tmp_path / name).touch()
     clear_leftovers(tmp_path / "x")
-    assert {path.name for path in tmp_path.iterdir()} == {".x.params.77", ".x.2.77", ".x.params.checkpoint.77", ".y.77", "x"}
+    assert {path.name for path in tmp_path.iterdir()} == theirs
 
 
 def test_a_line_without_a_question_is_named(tmp_path):

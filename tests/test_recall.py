@@ -21,8 +21,7 @@ from console import UserError
 from curves import Curves
 from dataset import CharCorruptionDataset
 from decoding import likeliest_answers
-from evaluation import Table, Watcher, ask, measure_certainty, verdict
-from files import read_predictions, read_questions
+from evaluation import Table, ask, measure_certainty, verdict
 from helpers import run_here, sharp_model
 from inventions import among_most_taught, language, most_frequent, read_taught, what_they_follow
 from model import GPT, GPTConfig
@@ -41,6 +40,8 @@ from recall import (
     write_records,
 )
 from recipes import VARIANTS
+from tables import read_predictions, read_questions
+from watcher import Watcher
 
 # ---------------------------------------------------------------- how sure
 
@@ -137,9 +138,9 @@ def test_no_threshold_tells_right_from_wrong_better(pairs):
 
     threshold = fit_threshold(sure, right)
     assert told(threshold.confidence) == max(told(least) for least in (*sure, 2.0))
-    assert threshold.given == sum(s >= threshold.confidence for s in sure) and threshold.kept == len(pairs) - threshold.given
+    assert threshold.given == sum(s >= threshold.confidence for s in sure) and threshold.withheld == len(pairs) - threshold.given
     assert threshold.given_right == sum(r for s, r in pairs if s >= threshold.confidence)
-    assert threshold.kept_right == sum(r for s, r in pairs if s < threshold.confidence)
+    assert threshold.withheld_right == sum(r for s, r in pairs if s < threshold.confidence)
     assert fit_threshold([], []) is None
 
 
@@ -290,7 +291,7 @@ def record(person, said, place, sure=0.5, reach="within reach"):
     return Record(f"Where was {person} born?", person, said, math.log(sure), [("Rome", -2.0)], 0.5, True, place, 5, reach, said == place)
 
 
-def test_what_inventions_follow_is_counted_against_chance():
+def test_what_inventions_follow_is_counted_against_chance(monkeypatch):
     taught = [("Ann Kim", "Seoul"), ("Bob Olsen", "Oslo"), ("Ann Lee", "Busan"), ("Cy Ivanov", "Omsk")]
     records = [
         record("Di Kim", "Seoul", "Rome"),
@@ -304,7 +305,9 @@ def test_what_inventions_follow_is_counted_against_chance():
     assert follows["the same first name"].share == 0
     assert most_frequent(records, taught)[0] == ("Seoul", 1, 0, 1)
     assert [language(name) for name in ("X Petrov", "Y Jensen", "Z Bianchini", "Q Qq")] == ["Slavic", "Nordic", "Italian", None]
-    assert language("Ludwig van Beethoven") == "German or Dutch" and among_most_taught(records, taught, n=1) == (1 / 3, 0)
+    assert language("Ludwig van Beethoven") == "German or Dutch"
+    monkeypatch.setattr("inventions.MOST", 1)
+    assert among_most_taught(records, taught) == (1 / 3, 0)
 
 
 def test_what_was_taught_is_people_and_places(tmp_path):
@@ -469,7 +472,7 @@ def test_ask_and_details_from_the_command_line(folder, variant):
 
 def test_an_answer_of_two_lines_counts_in_training_as_a_file_of_predictions_has_it(tmp_path, monkeypatch):
     (tmp_path / "q.tsv").write_text("Where was Ada born?\tNew York\n", encoding="utf-8")
-    monkeypatch.setattr("evaluation.answer_questions", lambda *_, **__: ["New\nYork"])
+    monkeypatch.setattr("watcher.answer_questions", lambda *_, **__: ["New\nYork"])
     corpus = CharCorruptionDataset("Ada. Where was Ada born? New York.", 64)
     model = GPT(GPTConfig(corpus.vocab_size, 64, n_layer=1, n_head=1, n_embd=8))
     watcher = Watcher(Namespace(eval_corpus_path=tmp_path / "q.tsv", unknown="stop"), model, corpus)
@@ -479,7 +482,7 @@ def test_an_answer_of_two_lines_counts_in_training_as_a_file_of_predictions_has_
 
 def test_a_long_training_is_watched_some_ten_times_and_at_its_end(tmp_path, monkeypatch):
     (tmp_path / "q.tsv").write_text("Where was Ada born?\tUlm\nWhere was Bo born?\tRome\n", encoding="utf-8")
-    monkeypatch.setattr("evaluation.answer_questions", lambda *_, **__: ["Ulm", "Ulm"])
+    monkeypatch.setattr("watcher.answer_questions", lambda *_, **__: ["Ulm", "Ulm"])
     corpus, looked = CharCorruptionDataset("Ada. Where was Ada born? Bo.", 64), []
     model = GPT(GPTConfig(corpus.vocab_size, 64, n_layer=1, n_head=1, n_embd=8))
     watcher = Watcher(Namespace(eval_corpus_path=tmp_path / "q.tsv", unknown="stop"), model, corpus)

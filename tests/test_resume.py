@@ -4,18 +4,19 @@ import copy
 import hashlib
 import io
 import os
+import signal
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
-from console import UserError
+from console import Stopped, UserError
 from dataset import CharCorruptionDataset
 from files import written_whole
 from helpers import Evil, OneByOne
 from model import GPT, GPTConfig
-from resume import Checkpoints
+from resume import Checkpoints, farewell, train_resumably
 from trainer import Trainer, TrainerConfig
 from utils import set_seed
 
@@ -167,7 +168,7 @@ def test_one_that_is_whole_but_cant_be_read_is_not_written_over(tmp_path, monkey
 
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
-    for name in (".x.params.77", ".x.params.json.77", ".x.params.checkpoint.77", ".x.params.mine"):
+    for name in (".x.params.77.tmp", ".x.params.json.77.tmp", ".x.params.checkpoint.77.tmp", ".x.params.mine"):
         (tmp_path / name).touch()
     saved(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".x.params.mine"]
@@ -188,6 +189,37 @@ def test_another_run_is_refused_by_name(tmp_path):
     saved(tmp_path, 1, run={"seed": 0})  # from one that had fewer
     with pytest.raises(UserError, match=r"a run with warm None, not 0\.5"):
         saved(tmp_path, run={"seed": 0, "warm": 0.5}).load()
+
+
+def test_the_advice_against_another_run_s_checkpoint_does_not_cost_this_one_s(tmp_path):
+    """A long run was stopped, and then the same command was typed with another seed."""
+    saved(tmp_path, 9000)
+    other = saved(tmp_path, 12, run={"seed": 1})
+    assert "earlier run's checkpoint is kept as" in farewell(12, True, other)
+    with pytest.raises(UserError, match=r"seed 1, not 0: to resume this one, rename x.params.checkpoint.previous, which is its own"):
+        saved(tmp_path).load()
+    other.previous.replace(other.path)
+    assert saved(tmp_path).load() == {"step": 9000}
+    assert "earlier" not in farewell(9002, True, saved(tmp_path, 9001, 9002))
+
+
+def test_a_link_for_a_checkpoint_stays_one_and_the_newest_two_lie_where_it_points(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "x.params.checkpoint").symlink_to(tmp_path / "disk" / "x")
+    assert saved(tmp_path, 1, 2, 3).load() == {"step": 3}
+    assert [path.name for path in tmp_path.iterdir() if path.name != "disk"] == ["x.params.checkpoint"]
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["x", "x.previous"]
+    (tmp_path / "disk" / "x").write_bytes(b"damaged")
+    assert saved(tmp_path).load() == {"step": 2}
+
+
+def test_a_signal_during_the_last_checkpoint_is_not_lost(tmp_path, monkeypatch):
+    trainer, checkpoints = make_trainer(Curve(), max_epochs=1), Checkpoints(tmp_path / "x.params", {}, 5)
+    save = checkpoints.save
+    monkeypatch.setattr(checkpoints, "save", lambda state: signal.raise_signal(signal.SIGTERM) or save(state))
+    with pytest.raises(Stopped, match=r"stopped after step 3; resume with: python .* --resume$") as end:
+        train_resumably(trainer, checkpoints, lambda epoch: None)
+    assert end.value.exit_code == 143 and saved(tmp_path, run={"unused": None}).load()["step"] == trainer.step == 3
 
 
 def test_a_checkpoint_is_due_after_its_minutes(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The commands, as a user types them."""
 
+import errno
 import json
 import os
 import re
@@ -11,20 +12,22 @@ import zipfile
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 
+import cards
 import evaluation
-import files
 import processes
 import reproduce
 import run
 import stages
+from cards import card_path, read_card, recipe_of, write_card
 from checkpoint import load_model, load_params, save_params
-from console import UserError, run_reporting_errors
+from console import Output, UserError, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset, encode
-from files import card_path, file_sha256, read_card, recipe_of, write_card
+from files import file_sha256
 from helpers import Evil, run_here, sharpened
 from model import GPT, GPTConfig
 from recall import read_records
@@ -112,7 +115,7 @@ def test_tensorboard_gets_loss_rate_and_accuracy(folder):
 
 def test_predictions_are_what_one_question_at_a_time_gives(folder, monkeypatch):
     """The assignment's rule written out: prompt, 32 greedy characters, the text between the first and the second MASK."""
-    monkeypatch.setattr(evaluation, "AT_A_TIME", 4)  # ten questions in three batches
+    monkeypatch.setattr("decoding.AT_A_TIME", 4)  # ten questions in three batches
     corpus = CharCorruptionDataset(Path("wiki.txt").read_text(encoding="utf-8"), 96)
     torch.manual_seed(0)
     model = sharpened(untrained(corpus), std=0.3)
@@ -221,7 +224,7 @@ def test_a_recipe_other_than_that_of_the_parameters_is_told_of(folder, monkeypat
 def test_the_bundled_text_is_announced(folder, monkeypatch):
     monkeypatch.setattr(stages, "train", lambda *_: None)
     assert "whose people are invented" not in run_here(TRAIN)[1]
-    monkeypatch.setattr(files, "BUNDLED_SHA256", file_sha256("wiki.txt"))
+    monkeypatch.setattr(cards, "BUNDLED_SHA256", file_sha256("wiki.txt"))
     assert "wiki.txt is the bundled text, whose people are invented" in run_here(TRAIN)[1]
 
 
@@ -509,6 +512,34 @@ def test_a_checkpoint_that_would_be_lost_is_named(folder):
     code, out, _ = run_here(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu --seed 1")  # it does not resume from the other run's
     assert code == 0 and "Resuming" not in out
     assert "p.checkpoint, from an earlier run, will be replaced; with --resume, the same run would resume from it." in out
+
+
+def test_what_can_t_be_written_for_a_while_does_not_silence_the_rest(capfd):
+    """A log's disk is full for a moment, say."""
+    output = Output(sys.stdout)
+    failing = mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    with mock.patch.object(output, "stream", mock.Mock(wraps=output.stream, flush=failing)):
+        output.flush()
+    print("saved", file=output, flush=True)
+    assert failing.called and capfd.readouterr().out == "saved\n"
+
+
+def test_a_card_replaces_no_input(folder):
+    Path("pairs.json").write_text("Where was Ada born?\tUlm\n", encoding="utf-8")
+    code, _, err = run_here("finetune vanilla wiki.txt --finetune_corpus_path pairs.json --writing_params_path pairs")
+    assert code == 2 and "error: can't write pairs.json: it is one of the inputs" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a FIFO")
+@pytest.mark.parametrize("name", ["no.tsv", "pipe"])
+def test_a_file_that_decides_nothing_is_no_unforeseen_error(folder, name):
+    os.mkfifo("pipe")
+    pretrain()
+    code, _, err = run_here(f"ask vanilla wiki.txt --reading_params_path pre.params --finetune_corpus_path {name} --recipe quick", "Where?")
+    assert code == 2 and f"error: can't read {name}: " in err
+    Path("pre.params.json").unlink()
+    os.mkfifo("pre.params.json")
+    assert read_card("pre.params") == {}
 
 
 def test_a_cluster_s_rank_does_not_silence_what_torchrun_did_not_start(folder, monkeypatch):

@@ -14,13 +14,15 @@ import torch
 
 import reproduce
 import submission
+from cards import write_card
 from console import UserError
 from dataset import CharCorruptionDataset
-from evaluation import answer_questions
-from files import file_sha256, in_one_line, read_questions, write_card
+from decoding import answer_questions
+from files import file_sha256
 from handout import PARTS, commands, find_edition, variant_of
 from helpers import run_here, sharpened, wait_for
 from model import GPT, GPTConfig, variant_flags
+from tables import in_one_line, read_questions
 
 ROOT = Path(__file__).parents[1]
 VANILLA = {*PARTS["nopretrain"], *PARTS["vanilla"]}
@@ -200,7 +202,7 @@ def test_the_same_files_make_the_same_zip(project):
 
 def test_the_invented_corpus_is_announced(project, monkeypatch):
     assert "whose people are invented" not in collect(project)[1]
-    monkeypatch.setattr("files.BUNDLED_SHA256", file_sha256(project / "wiki.txt"))
+    monkeypatch.setattr("cards.BUNDLED_SHA256", file_sha256(project / "wiki.txt"))
     assert "whose people are invented" in collect(project)[1]
 
 
@@ -232,9 +234,10 @@ def test_the_commands_are_the_handouts_in_their_order():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
-@pytest.mark.parametrize("ends", ["by itself", "in good order"])
+@pytest.mark.parametrize("ends", ["by itself", "in good order", "as if nothing had come"])
 def test_sigterm_is_sent_on_and_what_it_makes_of_it_is_waited_for(tmp_path, ends):
-    note = {"by itself": "", "in good order": "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143));"}[ends]
+    code = {"in good order": 143, "as if nothing had come": 0}.get(ends)
+    note = "" if code is None else f"signal.signal(signal.SIGTERM, lambda *_: sys.exit({code}));"
     child = f"import signal, sys, time; {note} open('there', 'w'); time.sleep(60)"
     parent = f"import sys, reproduce; sys.exit(reproduce.run([sys.executable, '-c', {child!r}], {str(tmp_path)!r}))"
     with subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT / "src") as process:
