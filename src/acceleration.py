@@ -165,6 +165,7 @@ class Recorder:
 
     def record(self, compute: Callable[[], Tensor], warm_ups: int) -> "Recording | None":
         """`compute`, recorded; None if that fails. Warm-ups call it first: what libraries do the first time can't be recorded."""
+        random_state = None
         try:
             random_state = torch.cuda.get_rng_state(self.device)
             self.memory = self.memory or torch.cuda.graph_pool_handle()

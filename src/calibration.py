@@ -71,6 +71,8 @@ def fit_threshold(sure: Sequence[float], right: Sequence[bool]) -> Threshold | N
 
     Among equally good ones, the highest, which gives the fewest answers.
     """
+    if not sure:
+        return None
     ranked = sorted(zip(sure, right, strict=True), reverse=True)
     options = [Threshold(float("inf"), 0, 0, len(ranked), sum(right))]
     for confidence, tied in groupby(ranked, key=lambda pair: pair[0]):  # equally sure answers are given together
@@ -78,6 +80,4 @@ def fit_threshold(sure: Sequence[float], right: Sequence[bool]) -> Threshold | N
         _, given, given_right, withheld, withheld_right = options[-1]
         n, n_right = len(outcomes), sum(outcomes)
         options.append(Threshold(confidence, given + n, given_right + n_right, withheld - n, withheld_right - n_right))
-    return (
-        max(options, key=lambda option: option.given_right + option.withheld - option.withheld_right) if ranked else None
-    )  # the first of equals
+    return max(options, key=lambda option: option.given_right + option.withheld - option.withheld_right)  # the first of equals

@@ -206,7 +206,7 @@ def inventions_tables(graded: Runs, taught: Taught) -> str:
             follows = [follow.cells for follow in what_they_follow(records, taught)]
             tables += f"<div>{table(FOLLOWED, follows, {1, 2, 3})}</div>"
             made_up, true = among_most_taught(records, taught)
-            shares = f"<p>{made_up:.0%} of these are among the {MOST} places taught most, {true:.0%} of what would be right.</p>"
+            shares = f"<p>{made_up:.0%} of these are among the {MOST} places taught most; of the right places, {true:.0%}.</p>"
         parts.append(f"<h3>{escape(name)}: {len(wrong)} wrong answers</h3><div class='runs'>{tables}</div>{shares}")
     parts.append(
         '<p class="soft">Taught: how many people of the finetuning table were born there. By chance: the share that the same inventions '

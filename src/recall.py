@@ -108,7 +108,7 @@ def score_predictions(
 
 @torch.inference_mode()
 def score_answers(model: GPT, prompts: Sequence[list[int]], answers: Sequence[list[int]], end: int, n_others: int) -> list[Score]:
-    """The Score of each answer to its prompt, with at most `n_others` + 1 likely answers found."""
+    """The Score of each answer to its prompt; with `n_others`, up to one more of the likeliest answers are looked for."""
     model.eval()
     device = next(model.parameters()).device
     scores = []

@@ -59,27 +59,31 @@ class Checkpoints:
         if processes.rank() > 0:
             return True
         self.saved_at = time.monotonic()
-        earlier = self.saved_step is None and self.path.exists()
+        first = self.saved_step is None
         content = BytesIO()  # its hash comes first, and a full disk is best reported by what writes it
         torch.save({"run": self.run, "state": state}, content)
         try:
-            self.write(content)
+            moved = self.write(content)
         except UserError as error:  # a full disk, or missing permissions
             print(f"warning: {error}; the previous checkpoint, if any, is kept", file=sys.stderr)
             return False
-        self.saved_step, self.earlier_kept = state["step"], earlier
+        self.saved_step, self.earlier_kept = state["step"], first and moved
         return True
 
-    def write(self, content: BytesIO) -> None:
-        """Replace the newest checkpoint with this content, preceded by its hash. Raises UserError if it can't."""
+    def write(self, content: BytesIO) -> bool:
+        """Replace the newest checkpoint with this content, preceded by its hash. Raises UserError if it can't.
+
+        Returns whether there was an intact one, which is now the previous one.
+        """
         with written_whole(self.path) as temporary:
             with temporary.open("wb") as file:
                 file.write(hashlib.sha256(content.getbuffer()).digest())
                 file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())  # before the older one is given up
-            if read_whole(self.path) is not None:  # a damaged one must not replace a good one
+            if intact := read_whole(self.path) is not None:  # a damaged one must not replace a good one
                 self.path.replace(self.previous)
+        return intact
 
     def load(self) -> dict[str, Any] | None:
         """The newest state that is intact; None if there is none. Raises UserError if it can't be read or is another run's."""
@@ -94,7 +98,7 @@ class Checkpoints:
         if difference := self.difference(found["run"]):
             cure = f"give the same, or leave --resume out, or delete it and {self.previous.name}"
             if processes.rank() == 0 and self.is_own(self.previous):
-                cure = f"to resume this one, rename {self.previous.name}, which is its own, to {self.path.name}"
+                cure = f"to resume this one, move that file away, then rename {self.previous.name}, which is its own, to {self.path.name}"
             raise UserError(f"{self.path} is of a run with {difference}: {cure}")
         self.saved_step = found["state"]["step"]
         return found["state"]
@@ -178,8 +182,11 @@ def noting_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Callable[[int], None]) -> None:
-    """Train to the end, with checkpoints during training and at the end. On a signal, saves everything and raises Stopped."""
+def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Callable[[int], None]) -> int:
+    """Train to the end, with checkpoints during training and at the end. On a signal, saves everything and raises Stopped.
+
+    Returns a signal that came after the last step, or 0.
+    """
     with noting_signals() as received:
 
         def after_step() -> None:
@@ -190,9 +197,9 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Cal
                 raise Stopped(reason, farewell(trainer.step, saved, checkpoints))
 
         trainer.train(after_step, after_epoch)
-        saved = checkpoints.saved_step == trainer.step or checkpoints.save(trainer.state())
-        if reason := processes.largest(received[0] if received else 0):  # meanwhile
-            raise Stopped(reason, farewell(trainer.step, saved, checkpoints))
+        if checkpoints.saved_step != trainer.step:
+            checkpoints.save(trainer.state())
+        return processes.largest(received[0] if received else 0)
 
 
 def farewell(step: int, saved: bool, checkpoints: Checkpoints) -> str:
@@ -200,6 +207,5 @@ def farewell(step: int, saved: bool, checkpoints: Checkpoints) -> str:
     quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
     command = quoted(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
     how = command if processes.count() == 1 else "the same command and --resume"
-    if checkpoints.earlier_kept:
-        how += f" (until then, an earlier run's checkpoint is kept as {checkpoints.previous})"
-    return f"stopped after step {step}{'' if saved else ', not saved'}; resume with: {how}"
+    kept = f"; until then, {checkpoints.previous} is an earlier run's" if checkpoints.earlier_kept else ""
+    return f"stopped after step {step}{'' if saved else ', not saved'}{kept}; resume with: {how}"

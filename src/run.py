@@ -104,7 +104,9 @@ def check_arguments(args: Namespace) -> None:
     for path in outputs.values():
         check_output(path, inputs)
     if args.writing_params_path is not None:
-        check_output(str(card_path(args.writing_params_path)), inputs)
+        card = card_path(args.writing_params_path)
+        if any(path and Path(path).exists() and card.exists() and card.samefile(path) for path in inputs):
+            raise UserError(f"{card}, where the card of {args.writing_params_path} goes, is one of the inputs: name another output")
 
 
 if __name__ == "__main__":

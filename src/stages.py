@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 import processes
 from cards import announce_if_bundled, read_card, recipe_of, write_card
 from checkpoint import load_params, save_params
-from console import UserError, blaming
+from console import Stopped, UserError, blaming
 from curves import Curves, open_curves
 from dataset import CharCorruptionDataset, NameDataset, mix
 from evaluation import prepare_asking, prepare_evaluation
@@ -54,7 +54,7 @@ def run(args: Namespace) -> None:
         prepare = {"evaluate": prepare_evaluation, "ask": prepare_asking}.get(args.function, prepare_training)
         work = prepare(args, recipe, model.to(device), corpus)
         table = args.eval_corpus_path and hash_of(args.eval_corpus_path)
-        decisive = [identity(args, recipe, corpus), table, args.unknown, args.question]
+        decisive = [identity(args, recipe, corpus), table, args.unknown, args.question, args.plain, device.type]
     check_alike(decisive)
     work()
 
@@ -135,7 +135,7 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
         if state is not None:
             trainer.restore(state)
             print(f"Resuming after step {trainer.step}.")
-        train_resumably(trainer, checkpoints, lambda epoch: watcher.look(writer, epoch, trainer.config.max_epochs, trainer.step - 1))
+        late = train_resumably(trainer, checkpoints, lambda epoch: watcher.look(writer, epoch, trainer.config.max_epochs, trainer.step - 1))
         if trainer.step > first_step:  # else the run had already ended and, unless its very last step was interrupted, logged its results
             writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
     with processes.agreeing():  # no process leaves before the parameters are written
@@ -143,6 +143,8 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
             save_params(model, args.writing_params_path)
             write_card(args.writing_params_path, facts_of_run(args, recipe, corpus, trainer))
             print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {trainer.seconds:.0f} s")
+    if late:
+        raise Stopped(late, "stopped after the run's last step: its parameters are written")
 
 
 def facts_of_run(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset, trainer: Trainer) -> dict[str, Any]:

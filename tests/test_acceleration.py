@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from acceleration import GROUP, Gradients, RecordedGradients, ThreadedGradients, make_gradients
+from acceleration import GROUP, Gradients, RecordedGradients, Recorder, ThreadedGradients, make_gradients
 from batches import CutBatches, Shapes, unpack
 from dataset import CharCorruptionDataset, mix
 from helpers import CORPUS, NAMES, padded, split_batches
@@ -285,3 +285,21 @@ def test_on_a_gpu_a_recording_drops_anew_at_each_replay_and_a_seed_repeats_it(wh
     assert len(set(losses)) == 3
     torch.manual_seed(5)
     assert [recorded.compute(parts).item() for _ in range(3)] == losses
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_on_a_gpu_a_failed_recording_leaves_the_random_numbers_as_they_were():
+    recorder, state = Recorder(torch.device("cuda:0")), torch.cuda.get_rng_state()
+
+    def compute():
+        torch.rand(1, device="cuda").item()  # which waits for the device: that can't be recorded
+
+    assert recorder.record(compute, warm_ups=0) is None and not recorder.works
+    assert torch.equal(torch.cuda.get_rng_state(), state)
+    torch.rand(1, device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_on_a_gpu_without_a_kernel_for_it_nothing_is_packed(monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: False)
+    assert type(make_copy(GPT(GPTConfig(9, 24)).cuda())) is BF16Copy

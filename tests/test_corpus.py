@@ -141,6 +141,7 @@ def test_a_text_that_changes_while_it_is_read_is_not_used(tmp_path, small_pieces
         patches.setattr(corpus, "vocabulary", read_slowly)
         with pytest.raises(UserError, match=r"text.txt changed while it was read: start again once it is complete"):
             encode_file(path)
+    assert not (tmp_path / "text.txt.codes.json").exists()
     path.write_text("Ada\nBo", encoding="utf-8")
     assert spelt(encode_file(path)) == "Ada\nBo"
 

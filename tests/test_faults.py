@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from helpers import PRETRAIN, RUN, curve, execute, run_here, start, wait_for
-from resume import noting_signals
+from resume import Checkpoints, noting_signals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals and resource limits")
 
@@ -138,6 +138,15 @@ def test_a_second_sigterm_does_not_keep_it_from_saving(folder):
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 143 and re.search(r"stopped after step \d+; resume with: ", errors)
     assert Path("a.params.checkpoint").exists()
+
+
+def test_a_signal_during_the_last_checkpoint_is_not_lost_nor_is_the_run(folder, monkeypatch):
+    """Who stops a script of several runs means the ones to come, too."""
+    save = Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", lambda *this: signal.raise_signal(signal.SIGTERM) or save(*this))
+    with pytest.raises(KeyboardInterrupt, match="stopped after the run's last step: its parameters are written"):  # by run_here
+        run_here(f"{PRETRAIN} --writing_params_path a.params")
+    assert Path("a.params").exists() and Path("a.params.json").exists() and Path("a.params.checkpoint").exists()
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_its_last_checkpoint_stays(folder):

@@ -527,7 +527,7 @@ def test_what_can_t_be_written_for_a_while_does_not_silence_the_rest(capfd):
 def test_a_card_replaces_no_input(folder):
     Path("pairs.json").write_text("Where was Ada born?\tUlm\n", encoding="utf-8")
     code, _, err = run_here("finetune vanilla wiki.txt --finetune_corpus_path pairs.json --writing_params_path pairs")
-    assert code == 2 and "error: can't write pairs.json: it is one of the inputs" in err
+    assert code == 2 and "error: pairs.json, where the card of pairs goes, is one of the inputs: name another output" in err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a FIFO")

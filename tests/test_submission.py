@@ -247,8 +247,9 @@ def test_sigterm_is_sent_on_and_what_it_makes_of_it_is_waited_for(tmp_path, ends
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
-def test_ctrl_c_reaches_the_command_too_and_what_it_saves_is_waited_for(tmp_path):
-    note = "lambda *_: (time.sleep(2), open('saved', 'w').close(), sys.exit(130))"
+@pytest.mark.parametrize("code", [130, 0])
+def test_ctrl_c_reaches_the_command_too_and_what_it_saves_is_waited_for(tmp_path, code):
+    note = f"lambda *_: (time.sleep(2), open('saved', 'w').close(), sys.exit({code}))"
     child = f"import signal, sys, time; signal.signal(signal.SIGINT, {note}); open('there', 'w'); time.sleep(60)"
     parent = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); import reproduce; "
     parent += f"sys.exit(reproduce.run([sys.executable, '-c', {child!r}], {str(tmp_path)!r}))"
