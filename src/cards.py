@@ -1,12 +1,18 @@
 """Where a file comes from: its card, which is JSON beside it, and whether a text is the bundled one."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from files import file_sha256, sha256, write_text
 
-BUNDLED_SHA256 = "a250bedae2637cad7702e82e1140375e1a85819d89366074a94f162c63012fe1"  # of the bundled wiki.txt, whose people are invented
+BUNDLED_SHA256 = {  # of the bundled files, whose people are invented
+    "wiki.txt": "a250bedae2637cad7702e82e1140375e1a85819d89366074a94f162c63012fe1",
+    "birth_places_train.tsv": "3e27747ae6effb29e92c6a675e011b24ec7bd10de30e30ae27fd382a89a8a3f4",
+    "birth_dev.tsv": "976cd967d2f853767652001053ba1aa738d2272cf96d1469a4c89cee293f1849",
+    "birth_test_inputs.tsv": "9d4a88a611ac24afafe3a8f521e84c07666a53acb95c304af1c431899a0243e4",
+}
 
 
 def card_path(path: str | Path) -> Path:
@@ -54,5 +60,12 @@ def n_head_of(card: dict[str, Any]) -> int | None:
 
 def announce_if_bundled(path: str | Path, text_hash: str) -> None:
     """If the text at `path` is, by its hash, the bundled corpus, say in one line that its people are invented."""
-    if text_hash == BUNDLED_SHA256:
+    if text_hash in BUNDLED_SHA256.values():
         print(f"{path} is the bundled text, whose people are invented: before handing in, replace all bundled files with the course's.")
+
+
+def left_over(tables: Iterable[str | Path | None], text_hash: str) -> list[str]:
+    """Which of the tables are bundled ones, though the text is another: whoever replaced it forgot these. None and missing ones are not."""
+    if text_hash in BUNDLED_SHA256.values():
+        return []
+    return [str(path) for path in tables if path and Path(path).is_file() and file_sha256(path) in BUNDLED_SHA256.values()]

@@ -5,6 +5,9 @@
 All files land in demo/.
 """
 
+import preflight  # noqa: F401 - before anything that may be missing
+
+# isort: split
 import math
 import sys
 import time

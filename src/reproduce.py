@@ -5,6 +5,9 @@
 Stopped at any point, it resumes there when the command is typed again.
 """
 
+import preflight  # noqa: F401 - before anything that may be missing
+
+# isort: split
 import os
 import shlex
 import signal

@@ -4,6 +4,9 @@ python src/run.py pretrain vanilla wiki.txt --writing_params_path vanilla.pretra
 python src/run.py --help
 """
 
+import preflight  # noqa: F401 - before anything that may be missing
+
+# isort: split
 import sys
 from argparse import Namespace
 from pathlib import Path

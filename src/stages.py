@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 import processes
-from cards import announce_if_bundled, read_card, recipe_of, write_card
+from cards import announce_if_bundled, left_over, read_card, recipe_of, write_card
 from checkpoint import load_params, save_params
 from console import Stopped, UserError, blaming
 from curves import Curves, open_curves
@@ -44,6 +44,8 @@ def run(args: Namespace) -> None:
         corpus = read_corpus(args.pretrain_corpus_path, args.variant, recipe)
         print(f"data has {corpus.n_characters} characters, {corpus.vocab_size} unique.")
         announce_if_bundled(args.pretrain_corpus_path, corpus.text.sha256)
+        for table in left_over([args.finetune_corpus_path, args.eval_corpus_path], corpus.text.sha256):
+            print(f"{table} is the bundled one, about invented people, but {args.pretrain_corpus_path} is not: replace it, too.")
 
         model = make_model(args, recipe, corpus)
         print(f"number of parameters: {sum(p.numel() for p in model.parameters())}")
@@ -114,6 +116,10 @@ def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> Datase
 def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
     """Read the training data. Returns the function that trains on it."""
     dataset = read_training_data(args, corpus)
+    config = trainer_config(args, recipe, len(dataset), len(corpus), None)
+    latents = f" with {args.bottleneck_dim} latents" * (args.variant == "perceiver")
+    start = "from scratch" if args.reading_params_path is None else f"from {args.reading_params_path}"
+    print(f"{args.function} {args.variant}{latents} {start}: {config.max_epochs} epochs of {len(dataset)} examples, recipe {args.recipe}")
     if args.function == "pretrain" and args.finetune_corpus_path is not None:
         print(f"{len(dataset) - len(corpus)} questions are mixed into the text.")
     elif args.function == "pretrain" and recipe.mixes_questions:
@@ -129,6 +135,8 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
     if not args.resume and checkpoints.path.exists():
         print(f"{checkpoints.path}, from an earlier run, will be replaced; with --resume, the same run would resume from it.")
     state = checkpoints.load() if args.resume else None
+    if args.resume and state is None:
+        print(f"There is no {checkpoints.path} to resume from: starting at the beginning.")
     first_step = state["step"] if state else 0
     with open_curves(args, recipe, first_step if args.resume else None) as writer:
         trainer = Trainer(model, dataset, None, trainer_config(args, recipe, len(dataset), len(corpus), writer))
@@ -140,8 +148,12 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
             writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
     with processes.agreeing():  # no process leaves before the parameters are written
         if processes.rank() == 0:
-            save_params(model, args.writing_params_path)
-            write_card(args.writing_params_path, facts_of_run(args, recipe, corpus, trainer))
+            try:
+                save_params(model, args.writing_params_path)
+                write_card(args.writing_params_path, facts_of_run(args, recipe, corpus, trainer))
+            except UserError as error:  # a full disk, say
+                saved = checkpoints.saved_step == trainer.step
+                raise UserError(f"{error}{': once it can be, the same command with --resume writes it' * saved}") from None
             print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {trainer.seconds:.0f} s")
     if late:
         raise Stopped(late, "stopped after the run's last step: its parameters are written")

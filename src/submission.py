@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cards import announce_if_bundled
+from cards import announce_if_bundled, left_over
 from console import Parser, UserError, run_reporting_errors
 from files import file_sha256, write_zip
 from handout import ASKED_FOR, DEV, EDITION_VARIANTS, EDITIONS, PARTS, ROUNDING, TEST, TEXT, TRAIN, find_edition, parts_of, variant_of
@@ -38,9 +38,10 @@ def main() -> int:
     zipped.unlink(missing_ok=True)  # lest an older one be handed in by mistake
     names = [TEXT, DEV, TRAIN, *(name for part in parts_of(edition) for name in PARTS[part])]
     problems = [f"{name} is missing" for name in (*names, TEST) if not (args.folder / name).is_file()]
-    problems = problems or list(check_outputs(edition, args.folder))
+    problems = problems or list(check_data(args.folder)) or list(check_outputs(edition, args.folder))
     if problems:
-        print(f"Nothing collected. Problems found (the {edition} edition has {len(names)} files):", *problems, sep="\n  ", file=sys.stderr)
+        where = f"in {args.folder} (--folder names another; the {edition} edition has {len(names)} files)"
+        print(f"Nothing collected. Problems found {where}:", *problems, sep="\n  ", file=sys.stderr)
         return 1
     announce_if_bundled(args.folder / TEXT, file_sha256(args.folder / TEXT))
     if "rope" in EDITIONS[edition]:
@@ -49,6 +50,12 @@ def main() -> int:
     write_zip(zipped, files | {name: args.folder / name for name in names})
     print(f"{zipped}: the {edition} edition, {len(files) + len(names)} files, {zipped.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def check_data(folder: Path) -> Iterator[str]:
+    """Which of the course's tables are not there, but the bundled ones, although the text is the course's."""
+    for path in left_over([folder / name for name in (TRAIN, DEV, TEST)], file_sha256(folder / TEXT)):
+        yield f"{path} is the bundled one, about invented people, but {TEXT} is not: replace it, too, and redo what was made with it"
 
 
 def check_outputs(edition: str, folder: Path) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The commands, as a user types them."""
 
+import ast
 import errno
 import json
 import os
@@ -224,8 +225,15 @@ def test_a_recipe_other_than_that_of_the_parameters_is_told_of(folder, monkeypat
 def test_the_bundled_text_is_announced(folder, monkeypatch):
     monkeypatch.setattr(stages, "train", lambda *_: None)
     assert "whose people are invented" not in run_here(TRAIN)[1]
-    monkeypatch.setattr(cards, "BUNDLED_SHA256", file_sha256("wiki.txt"))
-    assert "wiki.txt is the bundled text, whose people are invented" in run_here(TRAIN)[1]
+    monkeypatch.setattr(cards, "BUNDLED_SHA256", {"wiki.txt": file_sha256("wiki.txt"), "birth_dev.tsv": file_sha256("birth_dev.tsv")})
+    line = f"{TRAIN} --eval_corpus_path birth_dev.tsv"
+    out = run_here(line)[1]
+    assert "wiki.txt is the bundled text, whose people are invented" in out and "birth_dev.tsv is the bundled one" not in out
+    with Path("wiki.txt").open("a", encoding="utf-8") as text:
+        text.write("Of the course.\n")
+    out = run_here(line)[1]
+    assert "is the bundled text" not in out
+    assert "birth_dev.tsv is the bundled one, about invented people, but wiki.txt is not: replace it, too." in out
 
 
 def test_reproduce_goes_on_from_what_a_run_leaves(folder):
@@ -754,3 +762,27 @@ def test_what_nobody_expected_gets_one_line_too_and_its_traceback_with_debug(fol
     assert code == 1 and err == "run.py: error: RuntimeError: boom (--debug shows where)\n"
     code, _, err = run_here(TRAIN, "--debug")
     assert code == 1 and 'raise RuntimeError("boom' in err
+
+
+# ---------------------------------------------------------------- the wrong environment
+
+
+@pytest.mark.parametrize(
+    ("pretending", "why"),
+    [
+        ("sys.version_info = (3, 10, 1, 'final', 0)", "this is Python 3.10, but 3.11 or newer is needed"),
+        ("importlib.util.find_spec = lambda name: None", "No module named 'torch': activate the environment"),
+        ("importlib.metadata.version = lambda name: '2.8.0+cu128'", "PyTorch 2.8 is too old: pip install -r requirements.txt"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run.py", "dataset.py", "demo.py", "reproduce.py"])
+def test_in_the_wrong_environment_each_command_says_so_in_one_line(command, pretending, why):
+    program = f"import importlib.metadata, importlib.util, runpy, sys; sys.argv = ['{command}']; sys.path.insert(0, 'src'); {pretending}; "
+    program += f"runpy.run_path('src/{command}', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"{command}: error: {why}") and done.stderr.count("\n") == 1
+
+
+def test_what_says_so_is_understood_by_older_pythons():
+    ast.parse((ROOT / "src/preflight.py").read_text(encoding="utf-8"), feature_version=(3, 7))

@@ -202,8 +202,12 @@ def test_the_same_files_make_the_same_zip(project):
 
 def test_the_invented_corpus_is_announced(project, monkeypatch):
     assert "whose people are invented" not in collect(project)[1]
-    monkeypatch.setattr("cards.BUNDLED_SHA256", file_sha256(project / "wiki.txt"))
+    bundled = {name: file_sha256(project / name) for name in ("wiki.txt", "birth_test_inputs.tsv")}
+    monkeypatch.setattr("cards.BUNDLED_SHA256", bundled)
     assert "whose people are invented" in collect(project)[1]
+    del bundled["wiki.txt"]  # as if the course's were there, but not all of the course's tables
+    code, _, errors = collect(project)
+    assert code == 1 and "birth_test_inputs.tsv is the bundled one, about invented people, but wiki.txt is not: replace it, too" in errors
 
 
 # ---------------------------------------------------------------- make reproduce
