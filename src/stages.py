@@ -116,15 +116,20 @@ def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> Datase
 def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
     """Read the training data. Returns the function that trains on it."""
     dataset = read_training_data(args, corpus)
-    config = trainer_config(args, recipe, len(dataset), len(corpus), None)
+    announce_training(args, recipe, len(dataset), len(corpus))
+    return partial(train, args, recipe, model, corpus, dataset, Watcher(args, model, corpus))
+
+
+def announce_training(args: Namespace, recipe: Recipe, n_examples: int, n_documents: int) -> None:
+    """Print what a run is about to do: a forgotten flag shows before hours of work."""
     latents = f" with {args.bottleneck_dim} latents" * (args.variant == "perceiver")
     start = "from scratch" if args.reading_params_path is None else f"from {args.reading_params_path}"
-    print(f"{args.function} {args.variant}{latents} {start}: {config.max_epochs} epochs of {len(dataset)} examples, recipe {args.recipe}")
+    epochs = trainer_config(args, recipe, n_examples, n_documents, None).max_epochs
+    print(f"{args.function} {args.variant}{latents} {start}: {epochs} epochs of {n_examples} examples, recipe {args.recipe}")
     if args.function == "pretrain" and args.finetune_corpus_path is not None:
-        print(f"{len(dataset) - len(corpus)} questions are mixed into the text.")
+        print(f"{n_examples - n_documents} questions are mixed into the text.")
     elif args.function == "pretrain" and recipe.mixes_questions:
         print("This recipe is designed for training questions mixed into the text: name their file with --finetune_corpus_path.")
-    return partial(train, args, recipe, model, corpus, dataset, Watcher(args, model, corpus))
 
 
 def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, dataset: Dataset, watcher: Watcher) -> None:
@@ -148,15 +153,19 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
             writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
     with processes.agreeing():  # no process leaves before the parameters are written
         if processes.rank() == 0:
-            try:
-                save_params(model, args.writing_params_path)
-                write_card(args.writing_params_path, facts_of_run(args, recipe, corpus, trainer))
-            except UserError as error:  # a full disk, say
-                saved = checkpoints.saved_step == trainer.step
-                raise UserError(f"{error}{': once it can be, the same command with --resume writes it' * saved}") from None
+            write_parameters(args, model, facts_of_run(args, recipe, corpus, trainer), saved=checkpoints.saved_step == trainer.step)
             print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {trainer.seconds:.0f} s")
     if late:
         raise Stopped(late, "stopped after the run's last step: its parameters are written")
+
+
+def write_parameters(args: Namespace, model: GPT, facts: dict[str, Any], saved: bool) -> None:
+    """Write the parameters, then their card. Raises UserError if that fails; `saved` says whether a checkpoint has them, too."""
+    try:
+        save_params(model, args.writing_params_path)
+        write_card(args.writing_params_path, facts)
+    except UserError as error:  # a full disk, say
+        raise UserError(f"{error}{': once it can be, the same command with --resume writes it' * saved}") from None
 
 
 def facts_of_run(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset, trainer: Trainer) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from console import UserError
 from helpers import PRETRAIN, RUN, curve, execute, run_here, start, wait_for
 from resume import Checkpoints, noting_signals
 
@@ -190,6 +191,21 @@ def test_on_a_full_disk_training_goes_on_and_says_so(folder):
     code, _, errors = execute(line, preexec_fn=limit_file_size(1_000_000))
     assert code == 2 and "run.py: error: can't write a.params: File too large" in errors and "Traceback" not in errors
     assert Path("a.params").read_bytes() == expected  # what was there stays
+
+
+def test_parameters_that_could_not_be_written_at_the_end_are_written_later(folder, monkeypatch):
+    def fail(*_):
+        raise UserError("can't write a.params: No space left on device")
+
+    line = f"{PRETRAIN} --writing_params_path a.params"
+    with monkeypatch.context() as patches:
+        patches.setattr("stages.save_params", fail)
+        code, _, errors = run_here(line)
+    assert code == 2 and "No space left on device: once it can be, the same command with --resume writes it" in errors
+    code, out, _ = run_here(f"{line} --resume")
+    assert code == 0 and "epochs of" in out and Path("a.params").exists()
+    Path("a.params.checkpoint").unlink()
+    assert "There is no a.params.checkpoint to resume from" not in run_here(f"{line} --resume")[1]  # but the one before it
 
 
 def test_what_stands_in_a_checkpoints_place_does_not_cost_the_run(folder):

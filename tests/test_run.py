@@ -513,10 +513,23 @@ def test_a_blank_question_is_none():
     assert code == 2 and "ask needs a question, in quotes" in err
 
 
+def test_a_run_says_what_it_is_about_to_do(folder, monkeypatch):
+    monkeypatch.setattr(stages, "train", lambda *_: None)
+    n = len(Path("wiki.txt").read_text(encoding="utf-8").split("\n"))
+    assert f"pretrain vanilla from scratch: 650 epochs of {n} examples, recipe handout\n" in run_here(TRAIN)[1]
+    n = len(Path("birth_places_train.tsv").read_text(encoding="utf-8").splitlines())
+    line = "finetune perceiver wiki.txt --writing_params_path p --finetune_corpus_path birth_places_train.tsv"
+    assert f"finetune perceiver with 32 latents from scratch: 75 epochs of {n} examples, recipe handout\n" in run_here(line)[1]
+    save_params(untrained(stages.read_corpus("wiki.txt", "vanilla", RECIPES["quick"])), "l.params")
+    line = line.replace("perceiver", "vanilla") + " --reading_params_path l.params --recipe quick --max_epochs 2"
+    assert f"finetune vanilla from l.params: 2 epochs of {n} examples, recipe quick\n" in run_here(line)[1]
+
+
 def test_a_checkpoint_that_would_be_lost_is_named(folder):
-    for line in (TRAIN, f"{TRAIN} --resume"):
-        code, out, _ = run_here(f"{line} --recipe quick --max_epochs 1 --device cpu")
+    for there in (False, True):
+        code, out, _ = run_here(f"{TRAIN} --resume --recipe quick --max_epochs 1 --device cpu")
         assert code == 0 and "will be replaced" not in out
+        assert ("There is no p.checkpoint to resume from: starting at the beginning." in out) is not there
     code, out, _ = run_here(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu --seed 1")  # it does not resume from the other run's
     assert code == 0 and "Resuming" not in out
     assert "p.checkpoint, from an earlier run, will be replaced; with --resume, the same run would resume from it." in out
