@@ -203,9 +203,7 @@ def test_parameters_that_could_not_be_written_at_the_end_are_written_later(folde
         code, _, errors = run_here(line)
     assert code == 2 and "No space left on device: once it can be, the same command with --resume writes it" in errors
     code, out, _ = run_here(f"{line} --resume")
-    assert code == 0 and "epochs of" in out and Path("a.params").exists()
-    Path("a.params.checkpoint").unlink()
-    assert "There is no a.params.checkpoint to resume from" not in run_here(f"{line} --resume")[1]  # but the one before it
+    assert code == 0 and "Resuming after step 14." in out and Path("a.params").exists()
 
 
 def test_what_stands_in_a_checkpoints_place_does_not_cost_the_run(folder):
