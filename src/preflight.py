@@ -20,7 +20,7 @@ if find_spec("torch") is None:
 from importlib.metadata import PackageNotFoundError, version  # which Python 3.7 lacks
 
 try:
-    release = re.match(r"(\d+)\.(\d+)", version("torch"))
+    release = re.match(r"(\d+)\.(\d+)", version("torch") or "")
 except PackageNotFoundError:  # as when it was built by hand: nothing tells
     release = None
 if release and tuple(map(int, release.groups())) < (2, 9):  # which has no Muon
