@@ -6,9 +6,9 @@
 Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 entries, where y[t] follows x[t].
 """
 
-import preflight  # noqa: F401 - before anything that may be missing
+if __name__ == "__main__":
+    import preflight  # noqa: F401 - before anything that may be missing
 
-# isort: split
 import sys
 from collections.abc import Iterable, Sequence, Set
 from pathlib import Path

@@ -17,7 +17,7 @@ if sys.version_info < (3, 11):
 if find_spec("torch") is None:
     refuse("No module named 'torch': activate the environment of the project, or pip install -r requirements.txt")
 
-from importlib.metadata import PackageNotFoundError, version  # which Python 3.7 lacks
+from importlib.metadata import PackageNotFoundError, version
 
 try:
     release = re.match(r"(\d+)\.(\d+)", version("torch") or "")

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -182,24 +182,22 @@ def noting_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def train_resumably(trainer: Trainer, checkpoints: Checkpoints, after_epoch: Callable[[int], None]) -> int:
-    """Train to the end, with checkpoints during training and at the end. On a signal, saves everything and raises Stopped.
+def train_resumably(trainer: Trainer, checkpoints: Checkpoints, received: Sequence[int], after_epoch: Callable[[int], None]) -> None:
+    """Train to the end, with checkpoints during training and at the end.
 
-    Returns a signal that came after the last step, or 0.
+    If a signal is received before the last step is done, saves everything and raises Stopped.
     """
-    with noting_signals() as received:
 
-        def after_step() -> None:
-            # all processes save, or stop, after the same step
-            reason = processes.largest(received[0] if received else CHECKPOINT_DUE * checkpoints.due())
-            saved = not reason or checkpoints.save(trainer.state())  # all take the state: that may end the run, in all alike
-            if reason > CHECKPOINT_DUE:
-                raise Stopped(reason, farewell(trainer.step, saved, checkpoints))
+    def after_step() -> None:
+        # all processes save, or stop, after the same step
+        reason = processes.largest(received[0] if received else CHECKPOINT_DUE * checkpoints.due())
+        saved = not reason or checkpoints.save(trainer.state())  # all take the state: that may end the run, in all alike
+        if reason > CHECKPOINT_DUE:
+            raise Stopped(reason, farewell(trainer.step, saved, checkpoints))
 
-        trainer.train(after_step, after_epoch)
-        if checkpoints.saved_step != trainer.step:
-            checkpoints.save(trainer.state())
-        return processes.largest(received[0] if received else 0)
+    trainer.train(after_step, after_epoch)
+    if checkpoints.saved_step != trainer.step:
+        checkpoints.save(trainer.state())
 
 
 def farewell(step: int, saved: bool, checkpoints: Checkpoints) -> str:
@@ -207,5 +205,5 @@ def farewell(step: int, saved: bool, checkpoints: Checkpoints) -> str:
     quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
     command = quoted(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
     how = command if processes.count() == 1 else "the same command and --resume"
-    kept = f"; until then, {checkpoints.previous} is an earlier run's" if checkpoints.earlier_kept else ""
+    kept = f"; going on replaces {checkpoints.previous}, which is an earlier run's" if checkpoints.earlier_kept else ""
     return f"stopped after step {step}{'' if saved else ', not saved'}{kept}; resume with: {how}"

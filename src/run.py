@@ -108,8 +108,9 @@ def check_arguments(args: Namespace) -> None:
         check_output(path, inputs)
     if args.writing_params_path is not None:
         card = card_path(args.writing_params_path)
-        if any(path and Path(path).exists() and card.exists() and card.samefile(path) for path in inputs):
-            raise UserError(f"{card}, where the card of {args.writing_params_path} goes, is one of the inputs: name another output")
+        if card.exists() and (not card.is_file() or any(path and Path(path).exists() and card.samefile(path) for path in inputs)):
+            why = "is one of the inputs, or not an ordinary file: name another output"
+            raise UserError(f"{card}, where the card of {args.writing_params_path} goes, {why}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from evaluation import prepare_asking, prepare_evaluation
 from files import file_sha256, read_text, reading
 from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe, choose_recipe
-from resume import Checkpoints, train_resumably
+from resume import Checkpoints, noting_signals, train_resumably
 from trainer import Trainer, TrainerConfig, pick_device
 from utils import set_seed
 from watcher import Watcher
@@ -45,7 +45,7 @@ def run(args: Namespace) -> None:
         print(f"data has {corpus.n_characters} characters, {corpus.vocab_size} unique.")
         announce_if_bundled(args.pretrain_corpus_path, corpus.text.sha256)
         for table in left_over([args.finetune_corpus_path, args.eval_corpus_path], corpus.text.sha256):
-            print(f"{table} is the bundled one, about invented people, but {args.pretrain_corpus_path} is not: replace it, too.")
+            print(f"{table} is the bundled one, about invented people, but the text is not: if that is the course's, replace it, too.")
 
         model = make_model(args, recipe, corpus)
         print(f"number of parameters: {sum(p.numel() for p in model.parameters())}")
@@ -71,7 +71,7 @@ def check_alike(what_decides: Any) -> None:
     """Raise UserError if what decides the result is not the same in all processes: each would do its part of another work."""
     with processes.agreeing():
         if processes.from_first(what_decides) != what_decides:
-            raise UserError("the flags or files differ from the first process's")
+            raise UserError("the flags, devices or files differ from the first process's")
 
 
 def announce_other_recipe(args: Namespace) -> None:
@@ -125,7 +125,8 @@ def announce_training(args: Namespace, recipe: Recipe, n_examples: int, n_docume
     latents = f" with {args.bottleneck_dim} latents" * (args.variant == "perceiver")
     start = "from scratch" if args.reading_params_path is None else f"from {args.reading_params_path}"
     epochs = trainer_config(args, recipe, n_examples, n_documents, None).max_epochs
-    print(f"{args.function} {args.variant}{latents} {start}: {epochs} epochs of {n_examples} examples, recipe {args.recipe}")
+    passes = f"{epochs} epoch{'s' * (epochs > 1)} of {n_examples} examples"
+    print(f"{args.function} {args.variant}{latents} {start}: {passes}, recipe {args.recipe}")
     if args.function == "pretrain" and args.finetune_corpus_path is not None:
         print(f"{n_examples - n_documents} questions are mixed into the text.")
     elif args.function == "pretrain" and recipe.mixes_questions:
@@ -141,20 +142,26 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
         print(f"{checkpoints.path}, from an earlier run, will be replaced; with --resume, the same run would resume from it.")
     state = checkpoints.load() if args.resume else None
     if args.resume and state is None:
-        print(f"There is no {checkpoints.path} to resume from: starting at the beginning.")
+        print(f"There is no intact {checkpoints.path} to resume from: starting at the beginning.")
     first_step = state["step"] if state else 0
-    with open_curves(args, recipe, first_step if args.resume else None) as writer:
-        trainer = Trainer(model, dataset, None, trainer_config(args, recipe, len(dataset), len(corpus), writer))
-        if state is not None:
-            trainer.restore(state)
-            print(f"Resuming after step {trainer.step}.")
-        late = train_resumably(trainer, checkpoints, lambda epoch: watcher.look(writer, epoch, trainer.config.max_epochs, trainer.step - 1))
-        if trainer.step > first_step:  # else the run had already ended and, unless its very last step was interrupted, logged its results
-            writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
-    with processes.agreeing():  # no process leaves before the parameters are written
-        if processes.rank() == 0:
-            write_parameters(args, model, facts_of_run(args, recipe, corpus, trainer), saved=checkpoints.saved_step == trainer.step)
-            print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {trainer.seconds:.0f} s")
+    with noting_signals() as received:
+        with open_curves(args, recipe, first_step if args.resume else None) as writer:
+            trainer = Trainer(model, dataset, None, trainer_config(args, recipe, len(dataset), len(corpus), writer))
+            if state is not None:
+                trainer.restore(state)
+                print(f"Resuming after step {trainer.step}.")
+
+            def look(epoch: int) -> None:
+                watcher.look(writer, epoch, trainer.config.max_epochs, trainer.step - 1)
+
+            train_resumably(trainer, checkpoints, received, look)
+            if trainer.step > first_step:  # else the run had ended and, unless its very last step was interrupted, logged its results
+                writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
+        with processes.agreeing():  # no process leaves before the parameters are written
+            if processes.rank() == 0:
+                write_parameters(args, model, facts_of_run(args, recipe, corpus, trainer), saved=checkpoints.saved_step == trainer.step)
+                print(f"Parameters written to {args.writing_params_path}; final loss {trainer.loss:.3f}, {trainer.seconds:.0f} s")
+        late = processes.largest(received[0] if received else 0)
     if late:
         raise Stopped(late, "stopped after the run's last step: its parameters are written")
 

@@ -5,6 +5,9 @@
 It first looks for whatever a grader would stumble over; if it finds anything, nothing is collected.
 """
 
+import preflight  # noqa: F401 - before anything that may be missing
+
+# isort: split
 import random
 import sys
 from collections.abc import Iterator
@@ -38,24 +41,21 @@ def main() -> int:
     zipped.unlink(missing_ok=True)  # lest an older one be handed in by mistake
     names = [TEXT, DEV, TRAIN, *(name for part in parts_of(edition) for name in PARTS[part])]
     problems = [f"{name} is missing" for name in (*names, TEST) if not (args.folder / name).is_file()]
-    problems = problems or list(check_data(args.folder)) or list(check_outputs(edition, args.folder))
+    problems = problems or list(check_outputs(edition, args.folder))
     if problems:
         where = f"in {args.folder} (--folder names another; the {edition} edition has {len(names)} files)"
         print(f"Nothing collected. Problems found {where}:", *problems, sep="\n  ", file=sys.stderr)
         return 1
-    announce_if_bundled(args.folder / TEXT, file_sha256(args.folder / TEXT))
+    text_hash = file_sha256(args.folder / TEXT)
+    announce_if_bundled(args.folder / TEXT, text_hash)
+    for table in left_over([args.folder / name for name in (TRAIN, DEV, TEST)], text_hash):
+        print(f"{table} is the bundled one, about invented people: if {TEXT} is the course's, replace it, too, and redo what used it!")
     if "rope" in EDITIONS[edition]:
         print("The RoPE edition's handout was not at hand: compare what the zip holds with your course's list.")
     files = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "src").rglob("*.py")}
     write_zip(zipped, files | {name: args.folder / name for name in names})
     print(f"{zipped}: the {edition} edition, {len(files) + len(names)} files, {zipped.stat().st_size / 1e6:.1f} MB")
     return 0
-
-
-def check_data(folder: Path) -> Iterator[str]:
-    """Which of the course's tables are not there, but the bundled ones, although the text is the course's."""
-    for path in left_over([folder / name for name in (TRAIN, DEV, TEST)], file_sha256(folder / TEXT)):
-        yield f"{path} is the bundled one, about invented people, but {TEXT} is not: replace it, too, and redo what was made with it"
 
 
 def check_outputs(edition: str, folder: Path) -> Iterator[str]:

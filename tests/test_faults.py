@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from console import UserError
+import run
+from console import UserError, run_reporting_errors
 from helpers import PRETRAIN, RUN, curve, execute, run_here, start, wait_for
 from resume import Checkpoints, noting_signals
 
@@ -141,12 +142,13 @@ def test_a_second_sigterm_does_not_keep_it_from_saving(folder):
     assert Path("a.params.checkpoint").exists()
 
 
-def test_a_signal_during_the_last_checkpoint_is_not_lost_nor_is_the_run(folder, monkeypatch):
+def test_a_signal_during_the_last_checkpoint_is_not_lost_nor_is_the_run(folder, monkeypatch, capsys):
     """Who stops a script of several runs means the ones to come, too."""
     save = Checkpoints.save
     monkeypatch.setattr(Checkpoints, "save", lambda *this: signal.raise_signal(signal.SIGTERM) or save(*this))
-    with pytest.raises(KeyboardInterrupt, match="stopped after the run's last step: its parameters are written"):  # by run_here
-        run_here(f"{PRETRAIN} --writing_params_path a.params")
+    monkeypatch.setattr(sys, "argv", ["run.py", *f"{PRETRAIN} --writing_params_path a.params".split()])
+    assert run_reporting_errors(run.main) == 143
+    assert "stopped after the run's last step: its parameters are written" in capsys.readouterr().err
     assert Path("a.params").exists() and Path("a.params.json").exists() and Path("a.params.checkpoint").exists()
 
 

@@ -327,7 +327,7 @@ def test_processes_with_different_parameters_do_not_share_the_questions(beside, 
     line = "evaluate vanilla wiki.txt --recipe quick --device cpu --reading_params_path m.params --eval_corpus_path birth_dev.tsv"
     program = run_after(f'import os; os.chdir({str(tmp_path)!r} if os.environ["RANK"] == "1" else ".")', tmp_path)
     code, _, errors = execute(f"{line} --outputs_path o.txt", "--nproc_per_node 2", program)
-    assert code != 0 and "error: process 1: the flags or files differ from the first process's" in errors
+    assert code != 0 and "error: process 1: the flags, devices or files differ from the first process's" in errors
     assert not Path("o.txt").exists()
 
 
@@ -337,4 +337,4 @@ def test_what_goes_wrong_in_another_process_is_said_by_the_first(beside, tmp_pat
     line = "pretrain vanilla wiki.txt --recipe quick --device cpu --writing_params_path p"
     program = run_after(f'import os; os.chdir({str(tmp_path)!r} if os.environ["RANK"] == "1" else ".")', tmp_path)
     code, _, errors = execute(line, "--nproc_per_node 2", program)
-    assert code != 0 and "error: process 1: the flags or files differ from the first process's" in errors
+    assert code != 0 and "error: process 1: the flags, devices or files differ from the first process's" in errors

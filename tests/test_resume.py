@@ -195,7 +195,7 @@ def test_the_advice_against_another_run_s_checkpoint_does_not_cost_this_one_s(tm
     """A long run was stopped, and then the same command was typed with another seed."""
     saved(tmp_path, 9000)
     other = saved(tmp_path, 12, run={"seed": 1})
-    assert f"stopped after step 12; until then, {other.previous} is an earlier run's; " in farewell(12, True, other)
+    assert f"stopped after step 12; going on replaces {other.previous}, which is an earlier run's; " in farewell(12, True, other)
     with pytest.raises(UserError, match=r"seed 1, not 0: .*, move that file away, then rename x.params.checkpoint.previous"):
         saved(tmp_path).load()
     other.previous.replace(other.path)

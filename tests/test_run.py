@@ -233,7 +233,9 @@ def test_the_bundled_text_is_announced(folder, monkeypatch):
         text.write("Of the course.\n")
     out = run_here(line)[1]
     assert "is the bundled text" not in out
-    assert "birth_dev.tsv is the bundled one, about invented people, but wiki.txt is not: replace it, too." in out
+    assert "birth_dev.tsv is the bundled one, about invented people, but the text is not: if that is the course's, replace it, too." in out
+    line = f"{TRAIN} --finetune_corpus_path birth_dev.tsv"
+    assert "birth_dev.tsv is the bundled one" in run_here(line)[1]
 
 
 def test_reproduce_goes_on_from_what_a_run_leaves(folder):
@@ -529,7 +531,7 @@ def test_a_checkpoint_that_would_be_lost_is_named(folder):
     for there in (False, True):
         code, out, _ = run_here(f"{TRAIN} --resume --recipe quick --max_epochs 1 --device cpu")
         assert code == 0 and "will be replaced" not in out
-        assert ("There is no p.checkpoint to resume from: starting at the beginning." in out) is not there
+        assert ("There is no intact p.checkpoint to resume from: starting at the beginning." in out) is not there
     code, out, _ = run_here(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu --seed 1")  # it does not resume from the other run's
     assert code == 0 and "Resuming" not in out
     assert "p.checkpoint, from an earlier run, will be replaced; with --resume, the same run would resume from it." in out
@@ -548,7 +550,10 @@ def test_what_can_t_be_written_for_a_while_does_not_silence_the_rest(capfd):
 def test_a_card_replaces_no_input(folder):
     Path("pairs.json").write_text("Where was Ada born?\tUlm\n", encoding="utf-8")
     code, _, err = run_here("finetune vanilla wiki.txt --finetune_corpus_path pairs.json --writing_params_path pairs")
-    assert code == 2 and "error: pairs.json, where the card of pairs goes, is one of the inputs: name another output" in err
+    assert code == 2 and "error: pairs.json, where the card of pairs goes, is one of the inputs, or not an ordinary file" in err
+    Path("p.json").mkdir()
+    code, _, err = run_here(TRAIN)
+    assert code == 2 and "error: p.json, where the card of p goes, is one of the inputs, or not an ordinary file" in err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a FIFO")
@@ -780,15 +785,18 @@ def test_what_nobody_expected_gets_one_line_too_and_its_traceback_with_debug(fol
 # ---------------------------------------------------------------- the wrong environment
 
 
+COMMANDS = ["run.py", "dataset.py", "demo.py", "reproduce.py", "submission.py"]
+
+
 @pytest.mark.parametrize(
     ("pretending", "why"),
     [
         ("sys.version_info = (3, 10, 1, 'final', 0)", "this is Python 3.10, but 3.11 or newer is needed"),
-        ("importlib.util.find_spec = lambda name: None", "No module named 'torch': activate the environment"),
+        ("sys.modules['torch'] = None", "No module named 'torch': activate the environment"),
         ("importlib.metadata.version = lambda name: '2.8.0+cu128'", "PyTorch 2.8 is too old: pip install -r requirements.txt"),
     ],
 )
-@pytest.mark.parametrize("command", ["run.py", "dataset.py", "demo.py", "reproduce.py"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_in_the_wrong_environment_each_command_says_so_in_one_line(command, pretending, why):
     program = f"import importlib.metadata, importlib.util, runpy, sys; sys.argv = ['{command}']; sys.path.insert(0, 'src'); {pretending}; "
     program += f"runpy.run_path('src/{command}', run_name='__main__')"
@@ -797,5 +805,6 @@ def test_in_the_wrong_environment_each_command_says_so_in_one_line(command, pret
     assert done.stderr.startswith(f"{command}: error: {why}") and done.stderr.count("\n") == 1
 
 
-def test_what_says_so_is_understood_by_older_pythons():
-    ast.parse((ROOT / "src/preflight.py").read_text(encoding="utf-8"), feature_version=(3, 7))
+@pytest.mark.parametrize("name", ["preflight.py", *COMMANDS])
+def test_what_says_so_is_understood_by_older_pythons(name):
+    ast.parse((ROOT / "src" / name).read_text(encoding="utf-8"), feature_version=(3, 8))

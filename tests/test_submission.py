@@ -202,12 +202,15 @@ def test_the_same_files_make_the_same_zip(project):
 
 def test_the_invented_corpus_is_announced(project, monkeypatch):
     assert "whose people are invented" not in collect(project)[1]
-    bundled = {name: file_sha256(project / name) for name in ("wiki.txt", "birth_test_inputs.tsv")}
+    names = ("wiki.txt", "birth_places_train.tsv", "birth_dev.tsv", "birth_test_inputs.tsv")
+    bundled = {name: file_sha256(project / name) for name in names}
     monkeypatch.setattr("cards.BUNDLED_SHA256", bundled)
-    assert "whose people are invented" in collect(project)[1]
-    del bundled["wiki.txt"]  # as if the course's were there, but not all of the course's tables
-    code, _, errors = collect(project)
-    assert code == 1 and "birth_test_inputs.tsv is the bundled one, about invented people, but wiki.txt is not: replace it, too" in errors
+    out = collect(project)[1]
+    assert "whose people are invented" in out and "about invented people" not in out
+    del bundled["wiki.txt"]  # as if the course's text were there, but none of the course's tables
+    out = collect(project)[1]
+    for name in names[1:]:
+        assert f"{name} is the bundled one, about invented people: if wiki.txt is the course's, replace it, too" in out
 
 
 # ---------------------------------------------------------------- make reproduce
