@@ -19,7 +19,6 @@ import pytest
 import torch
 
 import cards
-import evaluation
 import processes
 import reproduce
 import run
@@ -345,7 +344,7 @@ def test_determinism_is_asked_for(monkeypatch):
 def test_a_newline_in_an_answer_makes_no_further_line(monkeypatch, folder):
     """Predictions match the questions line by line, and are scored as they stand in their file."""
     corpus = stages.read_corpus("wiki.txt", "vanilla", RECIPES["quick"])
-    monkeypatch.setattr(evaluation, "answer", lambda _, prompts, *__, **___: [encode("New\nYork", corpus.stoi).tolist()] * len(prompts))
+    monkeypatch.setattr("decoding.answer", lambda _, prompts, *__, **___: [encode("New\nYork", corpus.stoi).tolist()] * len(prompts))
     save_params(untrained(corpus), "p")
     Path("york.tsv").write_text("Where was A born?\tNew York\nWhere was B born?\tYork\n", encoding="utf-8")
     line = "evaluate vanilla wiki.txt --recipe quick --reading_params_path p --eval_corpus_path york.tsv --outputs_path o"
