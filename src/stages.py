@@ -142,7 +142,7 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
         print(f"{checkpoints.path}, from an earlier run, will be replaced; with --resume, the same run would resume from it.")
     state = checkpoints.load() if args.resume else None
     if args.resume and state is None:
-        print(f"There is no intact {checkpoints.path} to resume from: starting at the beginning.")
+        print(f"No checkpoint to resume from ({checkpoints.path}): starting at the beginning.")
     first_step = state["step"] if state else 0
     with noting_signals() as received:
         with open_curves(args, recipe, first_step if args.resume else None) as writer:

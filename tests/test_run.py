@@ -530,7 +530,7 @@ def test_a_checkpoint_that_would_be_lost_is_named(folder):
     for there in (False, True):
         code, out, _ = run_here(f"{TRAIN} --resume --recipe quick --max_epochs 1 --device cpu")
         assert code == 0 and "will be replaced" not in out
-        assert ("There is no intact p.checkpoint to resume from: starting at the beginning." in out) is not there
+        assert ("No checkpoint to resume from (p.checkpoint): starting at the beginning." in out) is not there
     code, out, _ = run_here(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu --seed 1")  # it does not resume from the other run's
     assert code == 0 and "Resuming" not in out
     assert "p.checkpoint, from an earlier run, will be replaced; with --resume, the same run would resume from it." in out
