@@ -43,8 +43,8 @@ def main() -> int:
     problems = [f"{name} is missing" for name in (*names, TEST) if not (args.folder / name).is_file()]
     problems = problems or list(check_outputs(edition, args.folder))
     if problems:
-        print(f"Nothing collected from {args.folder} (--folder names another).", file=sys.stderr)
-        print(f"Problems found (the {edition} edition has {len(names)} files):", *problems, sep="\n  ", file=sys.stderr)
+        why = f"Problems found (the {edition} edition has {len(names)} files):"
+        print(f"Nothing collected from {args.folder} (--folder names another). {why}", *problems, sep="\n  ", file=sys.stderr)
         return 1
     text_hash = file_sha256(args.folder / TEXT)
     announce_if_bundled(args.folder / TEXT, text_hash)
