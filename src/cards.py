@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from files import file_sha256, reading, sha256, write_text
+from files import file_sha256, sha256, write_text
 
 BUNDLED_SHA256 = {  # of the bundled files, whose people are invented
     "wiki.txt": "a250bedae2637cad7702e82e1140375e1a85819d89366074a94f162c63012fe1",
@@ -71,10 +71,4 @@ def left_over(tables: Iterable[str | Path | None], text_hash: str) -> list[str]:
     """
     if text_hash in BUNDLED_SHA256.values():
         return []
-    found = []
-    for path in tables:
-        if path and Path(path).exists():
-            with reading(path):
-                if file_sha256(path) in BUNDLED_SHA256.values():
-                    found.append(str(path))
-    return found
+    return [str(path) for path in tables if path and Path(path).exists() and file_sha256(path) in BUNDLED_SHA256.values()]

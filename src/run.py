@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cards import card_path
 from console import Parser, UserError, first_one_speaks, number, run_reporting_errors
-from files import check_output
+from files import check_output, is_taken
 from recipes import RECIPES, VARIANTS
 
 NEEDED_FLAGS = {
@@ -108,7 +108,7 @@ def check_arguments(args: Namespace) -> None:
         check_output(path, inputs)
     if args.writing_params_path is not None:
         card = card_path(args.writing_params_path)
-        if card.exists() and (not card.is_file() or any(path and Path(path).exists() and card.samefile(path) for path in inputs)):
+        if is_taken(card, inputs):
             why = "is one of the inputs, or not an ordinary file: name another output"
             raise UserError(f"{card}, where the card of {args.writing_params_path} goes, {why}")
 

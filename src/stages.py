@@ -22,7 +22,7 @@ from console import Stopped, UserError, blaming
 from curves import Curves, open_curves
 from dataset import CharCorruptionDataset, NameDataset, mix
 from evaluation import prepare_asking, prepare_evaluation
-from files import file_sha256, read_text, reading
+from files import file_sha256, read_text
 from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe, choose_recipe
 from resume import Checkpoints, noting_signals, train_resumably
@@ -55,16 +55,10 @@ def run(args: Namespace) -> None:
             announce_other_recipe(args)
         prepare = {"evaluate": prepare_evaluation, "ask": prepare_asking}.get(args.function, prepare_training)
         work = prepare(args, recipe, model.to(device), corpus)
-        table = args.eval_corpus_path and hash_of(args.eval_corpus_path)
+        table = args.eval_corpus_path and file_sha256(args.eval_corpus_path)
         decisive = [identity(args, recipe, corpus), table, args.unknown, args.question, args.plain, device.type]
     check_alike(decisive)
     work()
-
-
-def hash_of(path: str | Path) -> str:
-    """The hash of a file. Raises UserError if it can't be read."""
-    with reading(path):
-        return file_sha256(path)
 
 
 def check_alike(what_decides: Any) -> None:
@@ -200,7 +194,7 @@ def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> 
         "tb_expt_name": args.tb_expt_name,
         **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()},  # as in older checkpoints
         "the corpus's hash": corpus.text.sha256[:12],
-        **{f"{name}' hash": path and hash_of(path)[:12] for name, path in files.items()},
+        **{f"{name}' hash": path and file_sha256(path)[:12] for name, path in files.items()},
     }
 
 

@@ -527,10 +527,12 @@ def test_a_run_says_what_it_is_about_to_do(folder, monkeypatch):
 
 
 def test_a_checkpoint_that_would_be_lost_is_named(folder):
-    for there in (False, True):
-        code, out, _ = run_here(f"{TRAIN} --resume --recipe quick --max_epochs 1 --device cpu")
-        assert code == 0 and "will be replaced" not in out
-        assert ("No checkpoint to resume from (p.checkpoint): starting at the beginning." in out) is not there
+    for line in (TRAIN, f"{TRAIN} --resume"):
+        code, out, _ = run_here(f"{line} --recipe quick --max_epochs 1 --device cpu")
+        assert code == 0 and "will be replaced" not in out and "No checkpoint" not in out
+    Path("p.checkpoint").unlink()
+    code, out, _ = run_here(f"{TRAIN} --resume --recipe quick --max_epochs 1 --device cpu")
+    assert code == 0 and "No checkpoint to resume from (p.checkpoint): starting at the beginning." in out
     code, out, _ = run_here(f"{TRAIN} --recipe quick --max_epochs 1 --device cpu --seed 1")  # it does not resume from the other run's
     assert code == 0 and "Resuming" not in out
     assert "p.checkpoint, from an earlier run, will be replaced; with --resume, the same run would resume from it." in out
