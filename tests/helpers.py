@@ -155,9 +155,10 @@ def wait_for(path):
 
 
 def curve(name):
-    """The points that TensorBoard shows for a run, read with its own reader."""
+    """The points of all curves that TensorBoard shows for a run, except its speed, read with TensorBoard's own reader."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    (folder,) = Path("expt/pretrain").glob(f"{name}_*")
-    scalars = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    return {tag: [(event.step, event.value) for event in scalars.Scalars(tag)] for tag in ("train/loss", "train/lr")}
+    (folder,) = Path("expt").glob(f"*/{name}_*")
+    shown = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    tags = set(shown.Tags()["scalars"]) - {"train/examples_per_s"}
+    return {tag: [(event.step, event.value) for event in shown.Scalars(tag)] for tag in tags}

@@ -21,28 +21,34 @@ from resume import Checkpoints, noting_signals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals and resource limits")
 
+FINETUNE = "finetune perceiver wiki.txt --max_epochs 2 --batch_size 16 --device cpu --finetune_corpus_path birth_places_train.tsv"
+KILLED = {"pretraining": PRETRAIN, "finetuning with dropout": FINETUNE}
 LONG = PRETRAIN.replace("--max_epochs 2", "--max_epochs 500") + " --writing_params_path a.params"
 
 
 # ---------------------------------------------------------------- killed and stopped
 
 
-def test_killed_at_any_moment_and_resumed(folder, soak):
+@pytest.mark.parametrize(("kind", "line"), KILLED.items())
+def test_killed_at_any_moment_and_resumed(folder, soak, kind, line):
     """kill -9 while it starts, trains or writes (a checkpoint after every step), then the same command again, with --resume."""
-    line = f"{PRETRAIN} --checkpoint_minutes 0"
+    line += " --checkpoint_minutes 0 --eval_corpus_path birth_dev.tsv"
     began = time.monotonic()
     assert execute(f"{line} --writing_params_path a.params --tb_expt_name a")[0] == 0
     duration = time.monotonic() - began
     expected, expected_curve = Path("a.params").read_bytes(), curve("a")
-    moments, wanted, tried, survived, with_checkpoint = random.Random(0), 100 if soak else 2, 0, 0, 0
+    assert {"train/loss", "train/lr", "train/grad_norm", "accuracy/birth_dev"} <= expected_curve.keys()
+    moments, wanted, tried, survived, with_checkpoint, writing = random.Random(0), 50 if soak else 1, 0, 0, 0, 0
     while tried < wanted:
         name = f"run{tried}"
         mine = f"{line} --writing_params_path {name}.params --tb_expt_name {name} --resume"
         with start(mine, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             time.sleep(duration * moments.uniform(0.3, 1.0))
             process.kill()
-        tried += process.returncode == -signal.SIGKILL  # otherwise it had already finished
-        with_checkpoint += process.returncode == -signal.SIGKILL and Path(f"{name}.params.checkpoint").exists()
+        if process.returncode == -signal.SIGKILL:  # otherwise it had already finished
+            tried += 1
+            with_checkpoint += Path(f"{name}.params.checkpoint").exists()
+            writing += bool(list(folder.glob(f".{name}.params*.tmp")))
         code, _, errors = execute(mine)
         left = {path.name for path in folder.iterdir() if f"{name}.params" in path.name}
         same = code == 0 and Path(f"{name}.params").read_bytes() == expected and curve(name) == expected_curve
@@ -51,7 +57,8 @@ def test_killed_at_any_moment_and_resumed(folder, soak):
         assert (same and bounded) or soak, (errors, left)
         for path in left:
             Path(path).unlink()
-    print(f"\nkill -9: {tried} tried ({with_checkpoint} of them past the first checkpoint), {survived} survived, {tried - survived} lost")
+    passed = f"{with_checkpoint} past the first checkpoint, {writing} in the middle of writing"
+    print(f"\nkill -9, {kind}: {tried} tried ({passed}), {survived} survived, {tried - survived} lost")
     assert survived == tried
 
 
@@ -93,15 +100,18 @@ def slow_down(folder, times):
     (folder / "wiki.txt").write_text(text * times, encoding="utf-8")
 
 
-def test_a_second_ctrl_c_stops_at_once(folder):
+def test_a_second_ctrl_c_stops_at_once_and_what_was_saved_stays_whole(folder):
     slow_down(folder, 60)
-    with start(f"{LONG} --batch_size 100000") as process:
-        wait_for_bar(process)
+    line = f"{LONG} --batch_size 100000 --checkpoint_minutes 0"
+    with start(line) as process:
+        wait_for("a.params.checkpoint")
         process.send_signal(signal.SIGINT)
         assert any("stopping after this step" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode in (130, -signal.SIGINT) and "Traceback" not in errors and "stopped after step" not in errors
+    with start(f"{line} --resume") as process:
+        assert any(re.fullmatch(r"Resuming after step \d+\.\n", said) for said in process.stdout)
 
 
 def test_a_job_that_ignores_ctrl_c_is_stopped_by_sigterm_alone():
@@ -153,10 +163,13 @@ def test_a_signal_during_the_last_checkpoint_is_not_lost_nor_is_the_run(folder, 
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_its_last_checkpoint_stays(folder):
-    code, _, errors = run_here(f"{PRETRAIN} --pretrain_lr 1e30 --writing_params_path a.params --checkpoint_minutes 0")
+    line = f"{PRETRAIN} --pretrain_lr 1e30 --writing_params_path a.params --checkpoint_minutes 0"
+    code, _, errors = run_here(line)
     assert code == 2 and "Traceback" not in errors
-    assert re.search(r"run.py: error: the loss is (nan|inf) in step [1-9]\d*: try a lower learning rate", errors)
-    assert Path("a.params.checkpoint").exists() and not Path("a.params").exists()
+    step = int(re.search(r"run.py: error: the loss is (?:nan|inf) in step (\d+): try a lower learning rate", errors)[1])
+    assert not Path("a.params").exists()
+    code, out, again = run_here(f"{line} --resume")  # from the last step before
+    assert f"Resuming after step {step - 1}." in out and f"in step {step}: " in again and "damaged" not in again
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_gives_the_same_result(folder):
