@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 from grade import read_answers, unfinished
 
-from cards import announce_if_bundled
+from cards import announce_bundled
 from console import Parser, UserError, run_reporting_errors
 from files import file_sha256, read_text, write_zip
 from handout import DEV, TEST, TEXT
@@ -35,7 +35,7 @@ def main() -> None:
     if read_questions(args.data / DEV)[1] is None:
         raise UserError(f"{args.data / DEV} has no places")
     read_text(args.data / TEXT)  # raises a one-line error if it can't be read
-    announce_if_bundled(args.data / TEXT, file_sha256(args.data / TEXT))
+    announce_bundled(args.data / TEXT, file_sha256(args.data / TEXT))
 
     here = ROOT / "autograder"
     files: dict[str, Path | bytes] = {name: here / name for name in ("setup.sh", "run_autograder")}

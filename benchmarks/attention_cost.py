@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from report import figure_file, finish, in_turns, parser_of, pyplot_for_files, save_figure, seconds
 
+from acceleration import pick_device
 from attention import CausalCrossAttention, CausalSelfAttention
 from console import number, run_reporting_errors
 from model import GPTConfig
 from plain import make_plain
-from trainer import pick_device
 
 LAYERS = 4
 

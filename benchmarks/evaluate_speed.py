@@ -14,15 +14,17 @@ import torch
 
 from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
+from acceleration import pick_device
 from console import UserError, number, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset, decode, prompts_of
-from decoding import ANSWER_LENGTH, answer_questions
+from decoding import ANSWER_LENGTH
 from files import read_text
 from plain import plain_answers
+from questions import answer_questions
 from recipes import VARIANTS
 from tables import read_questions
 from train_speed import HANDOUT, make_model
-from trainer import Trainer, TrainerConfig, pick_device
+from trainer import Trainer, TrainerConfig
 
 
 def main() -> None:

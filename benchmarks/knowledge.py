@@ -34,17 +34,19 @@ from torch.utils.data import Dataset
 
 from report import ROOT, figure_file, finish, machine, output_file, parser_of, pyplot_for_files, save_figure
 
+from acceleration import pick_device
 from console import UserError, blaming, number, run_reporting_errors
 from dataset import CharCorruptionDataset, NameDataset, mix
-from decoding import answer_questions
 from files import read_text, sha256
+from mentions import REACHES, found_in, lines_about, look_up, offset_in, person_of, reach_of
 from model import GPT
-from recall import REACHES, found_in, lines_about, look_up, offset_in, person_of, reach_of, score_predictions
+from questions import answer_questions
+from recall import score_predictions
 from recipes import RECIPES, VARIANTS, Recipe
 from resume import Checkpoints
 from stages import make_model, read_corpus, trainer_config
 from tables import are_right, read_pairs
-from trainer import Trainer, TrainerConfig, pick_device
+from trainer import Trainer, TrainerConfig
 
 Pair = tuple[str, str]  # a question and its place
 Curve = list[dict[str, float]]  # what was measured during training: epoch, loss, right, nats
@@ -133,7 +135,7 @@ def run(recipe: Recipe, mixed: int, seed: int, args: Namespace, folder: Path) ->
 
     def train(function: str, dataset: Dataset) -> tuple[Curve, float]:
         typed = Namespace(**command, function=function, reading_params_path="what was pretrained")
-        config = trainer_config(typed, recipe, len(dataset), len(corpus), None)
+        config = trainer_config(typed, recipe, len(dataset), len(corpus))
         return train_watched(model, dataset, config, corpus, asked, Checkpoints(folder / function, {}, CHECKPOINT_MINUTES))
 
     folder.mkdir(exist_ok=True)

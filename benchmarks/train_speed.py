@@ -22,14 +22,14 @@ from torch import nn
 
 from report import ROOT, finish, in_turns, parser_of, ratio, seconds
 
-from acceleration import has_bf16
+from acceleration import has_bf16, pick_device
 from batches import CutBatches, Shapes
 from console import number, run_reporting_errors
 from dataset import CharCorruptionDataset
 from model import GPT, GPTConfig, variant_flags
 from plain import PlainTrainer
 from recipes import RECIPES, VARIANTS
-from trainer import Trainer, TrainerConfig, pick_device
+from trainer import Trainer, TrainerConfig
 
 HANDOUT = RECIPES["handout"]
 TWIN, BF16 = "plain twin", "this project, bfloat16"

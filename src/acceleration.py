@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 import processes
 from batches import CPU_BF16_SHAPES, CPU_SHAPES, GPU_SHAPES, Part, unpack
+from console import UserError
 from dropout import drawing_from
 from model import GPT
 from packing import make_copy
@@ -34,6 +35,23 @@ def has_bf16(device: torch.device) -> bool:
             return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch can't tell
     return device.type == "cpu" and bool(capabilities.get("avx512_bf16"))
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; `auto` is a CUDA GPU if there is one, else the CPU. Raises UserError if it can't be used."""
+    cure = "--device auto uses what is available"
+    if name.startswith(("auto", "cuda")) and torch.cuda.is_available():
+        cure = "--device cpu does without a GPU"
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{processes.local_rank()}"
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, ImportError) as error:  # no such name or device, no support for it in this torch, no memory
+        why = str(error).partition("\n")[0].partition(". ")[0][:150]
+        raise UserError(f"device {name!r} can't be used here: {cure} ({why})") from None
+    return torch.device(name)
 
 
 class Gradients:

@@ -58,17 +58,15 @@ def n_head_of(card: dict[str, Any]) -> int | None:
     return n_head if n_head and n_head > 0 else None
 
 
-def announce_if_bundled(path: str | Path, text_hash: str) -> None:
-    """If the text at `path` is, by its hash, the bundled corpus, say in one line that its people are invented."""
-    if text_hash in BUNDLED_SHA256.values():
-        print(f"{path} is the bundled text, whose people are invented: before handing in, replace all bundled files with the course's.")
+def announce_bundled(text: str | Path, text_hash: str, tables: Iterable[str | Path | None] = ()) -> None:
+    """If the text has, by its hash, the bundled people, who are invented, say so; if not, name the tables that still do.
 
-
-def left_over(tables: Iterable[str | Path | None], text_hash: str) -> list[str]:
-    """Which of the tables are bundled ones, though the text is another: whoever replaced it forgot these. None and missing ones are not.
-
-    Raises UserError if one can't be read.
+    None and missing tables are skipped. Raises UserError if one can't be read.
     """
     if text_hash in BUNDLED_SHA256.values():
-        return []
-    return [str(path) for path in tables if path and Path(path).exists() and file_sha256(path) in BUNDLED_SHA256.values()]
+        print(f"{text} is the bundled text, whose people are invented: before handing in, replace all bundled files with the course's.")
+        return
+    for table in tables:
+        if table and Path(table).exists() and file_sha256(table) in BUNDLED_SHA256.values():
+            cure = "if that is the course's, replace it, too, and redo what used it"
+            print(f"{table} is the bundled one, about invented people, but the text is not: {cure}.")

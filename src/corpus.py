@@ -66,9 +66,6 @@ class Documents(Sequence[str]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
-    def __repr__(self) -> str:
-        return f"<{len(self)} documents>"
-
     def __getitem__(self, index: int | slice) -> str | list[str]:
         chosen = range(len(self))[index]  # or IndexError
         if isinstance(index, slice):
@@ -82,11 +79,8 @@ class Documents(Sequence[str]):
 def encode_text(text: str) -> EncodedText:
     """Encode a text that is in memory. Raises UserError if it holds one of the two sentinels."""
 
-    def pieces() -> Iterator[str]:
-        return (text[first : first + PIECE] for first in range(0, len(text), PIECE))
-
-    characters = vocabulary(pieces())
-    codes, starts = zip(*encode_pieces(pieces(), characters), strict=True)
+    characters = vocabulary([text])
+    codes, starts = zip(*encode_pieces([text], characters), strict=True)
     return EncodedText(characters, torch.cat(codes), torch.cat(starts), sha256(text))
 
 
@@ -121,14 +115,10 @@ def encode_anew(path: Path, key: dict[str, Any], large: bool) -> EncodedText:
             characters = vocabulary(read_pieces(path, bar))
         if all(character.isspace() for character in characters[2:]):
             raise UserError(f"{path} is empty")
-        pieces = encode_pieces(read_pieces(path, bar), characters)
         if large:
             with suppress(OSError, UserError):  # a folder that can't be written to, a full disk: do without the cache
-                write_cache(path, key, characters, pieces)
-            if key.items() <= (card := read_card(cache_path(path))).items():
-                return map_cache(path, card)
-            pieces = encode_pieces(read_pieces(path, bar), characters)
-        codes, starts = zip(*pieces, strict=True)
+                return write_cache(path, key, characters, encode_pieces(read_pieces(path, bar), characters))
+        codes, starts = zip(*encode_pieces(read_pieces(path, bar), characters), strict=True)
     return EncodedText(characters, torch.cat(codes), torch.cat(starts), key["sha256"])
 
 
@@ -144,7 +134,8 @@ def read_pieces(path: Path, bar: tqdm) -> Iterator[str]:
                 yield decoder.decode(piece, final=ended)
             except UnicodeDecodeError as error:
                 position = file.tell() - len(error.object) + error.start
-                line = path.read_bytes()[:position].count(b"\n") + 1
+                file.seek(0)
+                line = sum(file.read(min(PIECE, position - at)).count(b"\n") for at in range(0, position, PIECE)) + 1
                 raise UserError(f"line {line}: byte {position} is not UTF-8: save it as UTF-8 text") from None
             bar.update(len(piece))
 
@@ -191,8 +182,8 @@ def cache_path(path: Path) -> Path:
     return path.with_name(path.name + ".codes")
 
 
-def write_cache(path: Path, key: dict[str, int | str], characters: Sequence[str], pieces: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Write the codes of the file at `path`, then its document starts, to its cache, with a card."""
+def write_cache(path: Path, key: dict[str, int | str], characters: Sequence[str], pieces: Iterable[tuple[Tensor, Tensor]]) -> EncodedText:
+    """Write the codes of the file at `path`, then its document starts, to its cache, with a card. Returns it, mapped into memory."""
     with written_whole(cache_path(path)) as temporary, temporary.open("wb") as file:
         starts = []
         for codes, more_starts in pieces:
@@ -201,7 +192,9 @@ def write_cache(path: Path, key: dict[str, int | str], characters: Sequence[str]
         n_bytes = file.tell()
         file.write(bytes(-n_bytes % 8))  # int64 values must begin at a multiple of 8
         file.write(torch.cat(starts).numpy())
-    write_card(cache_path(path), key | {"characters": "".join(characters), "dtype": str(codes.dtype), "n_bytes": n_bytes})
+    card = key | {"characters": "".join(characters), "dtype": str(codes.dtype), "n_bytes": n_bytes}
+    write_card(cache_path(path), card)
+    return map_cache(path, card)
 
 
 def map_cache(path: Path, card: dict[str, Any]) -> EncodedText:

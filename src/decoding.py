@@ -1,4 +1,4 @@
-"""Answering many questions at once: greedy decoding that reads each character once.
+"""Decoding many answers at once, greedily or by beam search, and reading each character once.
 
 The keys and values that attention looks back at are cached, so a step computes only the newest position of each row. The
 wiring of the blocks is repeated here for positions instead of sequences; tests check that it is equivalent to model.py's.
@@ -11,12 +11,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-import processes
 from attention import Attention, SynthesizerAttention
-from corpus import MASK, PAD
-from dataset import CharCorruptionDataset, decode, prompts_of
+from corpus import PAD
 from model import GPT, Block
 
 ANSWER_LENGTH = 32  # characters decoded for an answer, at most
@@ -146,23 +143,6 @@ def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> li
         x = decoder.forward(chosen[:, None], at[:, None].clamp(max=n_positions - 1))[:, 0]  # (B, C)
         at = at + 1
     return answers
-
-
-def answer_questions(model: GPT, corpus: CharCorruptionDataset, questions: Sequence[str], silent: bool = False) -> list[str]:
-    """What the model says to each question: up to 32 greedily chosen characters after the MASK, until the next MASK."""
-    prompts = prompts_of(questions, corpus.stoi)
-    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # for batches of similar lengths
-    mine = order[processes.rank() :: processes.count()]
-    answers: dict[int, str] = {}
-    with tqdm(total=len(mine), unit="q", dynamic_ncols=True, disable=silent or processes.rank() > 0) as bar:
-        for first in range(0, len(mine), AT_A_TIME):
-            numbers = mine[first : first + AT_A_TIME]
-            found = answer(model, [prompts[number] for number in numbers], ANSWER_LENGTH, end=MASK)
-            answers |= {number: decode(indices, corpus.itos) for number, indices in zip(numbers, found, strict=True)}
-            bar.update(len(numbers))
-    for theirs in processes.gathered(answers):
-        answers |= theirs
-    return [answers[number] for number in range(len(prompts))]
 
 
 @torch.inference_mode()

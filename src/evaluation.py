@@ -5,74 +5,23 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
 import processes
 from calibration import Threshold, auroc, calibration_error, fit_threshold, reliability, risk_coverage
-from console import UserError, blaming
+from console import UserError
 from curves import Curves, markdown_table, open_curves
-from dataset import CharCorruptionDataset, unknown_characters
-from decoding import ANSWER_LENGTH, answer_questions
+from dataset import CharCorruptionDataset
 from files import write_text
 from inventions import FOLLOWED, INVENTED, Taught, most_frequent, read_taught, what_they_follow
+from mentions import REACHES
 from model import GPT
 from page import write_page
-from recall import REACHES, Record, make_records, score_predictions, sure_and_right, write_records
+from questions import answer_questions, check_questions, read_graded, read_table
+from recall import Record, make_records, score_predictions, sure_and_right, write_records
 from recipes import Recipe
-from tables import are_right, in_one_line, read_questions
-
-# ---------------------------------------------------------------- questions
-
-
-class Table(NamedTuple):
-    """Questions to ask, and their places if the file has them."""
-
-    questions: list[str]
-    places: list[str] | None
-
-
-def read_table(path: str | Path, model: GPT, corpus: CharCorruptionDataset, unknown: str) -> Table:
-    """The questions of a file, checked. Raises UserError if the model can't read one."""
-    questions, places = read_questions(path)
-    with blaming(path):
-        questions = check_questions(questions, model, corpus, unknown)
-    if too_long := sum(len(place) > ANSWER_LENGTH for place in places or ()):
-        print(f"Of the places of {path}, {too_long} can't be answered: an answer has at most {ANSWER_LENGTH} characters.")
-    return Table(questions, places)
-
-
-def read_graded(path: str | Path, model: GPT, corpus: CharCorruptionDataset, unknown: str) -> Table:
-    """The same for a file with places to compare answers with. Also raises UserError if there are none."""
-    table = read_table(path, model, corpus, unknown)
-    if table.places is None:
-        raise UserError(f"{path} has no places to compare answers with: name a file that has them, or leave the flag out")
-    return table
-
-
-def check_questions(questions: Sequence[str], model: GPT, corpus: CharCorruptionDataset, unknown: str) -> list[str]:
-    """The questions as the model can read them. Raises UserError if one of them can't be asked."""
-    questions = known_characters(questions, corpus, skip=unknown == "skip")
-    for line, question in enumerate(questions, start=1):
-        if len(question) + 1 >= model.get_block_size():
-            raise UserError(f"line {line}: a question of {len(question)} characters leaves no room to answer it")
-    return questions
-
-
-def known_characters(questions: Sequence[str], corpus: CharCorruptionDataset, skip: bool) -> list[str]:
-    """The questions without the characters that the corpus lacks. Raises UserError listing these unless `skip`."""
-    unknown = [unknown_characters(question, corpus.stoi) for question in questions]
-    listed = [f"line {line} {characters!r}" for line, characters in enumerate(unknown, start=1) if characters]
-    if listed and not skip:
-        most = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more lines" if len(listed) > 20 else "")
-        raise UserError(f"characters that the pretraining corpus lacks: {most}: fix these, or leave them out with --unknown skip")
-    kept = [question.translate(str.maketrans("", "", characters)) for question, characters in zip(questions, unknown, strict=True)]
-    if listed:
-        n_characters = sum(map(len, questions)) - sum(map(len, kept))
-        print(f"{n_characters} characters that the pretraining corpus lacks are left out, in {len(listed)} questions.")
-    return kept
-
+from tables import Table, are_right, in_one_line
 
 # ---------------------------------------------------------------- a file of questions
 
@@ -173,8 +122,10 @@ def ask(model: GPT, corpus: CharCorruptionDataset, question: str, path: str | Pa
     (record,) = make_records(model, corpus, [question], None, answer_questions(model, corpus, [question], silent=True))
     for said, score in [(record.prediction, record.log_probability), *record.runners_up]:
         print(f"{math.exp(score):7.1%}  {in_one_line(said)}")
-    unnamed = record.person_in_text is False  # then it does not matter how sure the model is
-    print(verdict(record, path, None if table is None or unnamed else measure_certainty(model, corpus, table)))
+    if record.person_in_text is False:  # then it does not matter how sure the model is
+        print(f"Invented: the text never names {record.person}.")
+    else:
+        print(verdict(record.confidence, path, None if table is None else measure_certainty(model, corpus, table)))
 
 
 def measure_certainty(model: GPT, corpus: CharCorruptionDataset, table: Table) -> Threshold | None:
@@ -184,13 +135,11 @@ def measure_certainty(model: GPT, corpus: CharCorruptionDataset, table: Table) -
     return fit_threshold(sure, are_right(predictions, table.places))
 
 
-def verdict(record: Record, path: str | Path | None, threshold: Threshold | None) -> str:
+def verdict(confidence: float, path: str | Path | None, threshold: Threshold | None) -> str:
     """Whether an answer was probably recalled or invented, judged by those to the questions at `path` on its side of `threshold`."""
-    if record.person_in_text is False:
-        return f"Invented: the text never names {record.person}."
     if threshold is None:
         return "Recalled or invented? There is no table to judge by: give one with places, with --eval_corpus_path."
-    if record.confidence >= threshold.confidence:
+    if confidence >= threshold.confidence:
         right = f"{threshold.given_right} of {threshold.given}"
         return f"Probably recalled: of the answers to {path} at least {threshold.confidence:.0%} sure, {right} are right."
     right = f"{threshold.withheld_right} of {threshold.withheld}"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from recall import Record, person_of
+from mentions import person_of
+from recall import Record
 from tables import read_pairs
 
 Taught = Sequence[tuple[str, str]]  # people and places

@@ -19,7 +19,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TextIO
 
-import corpus_words as words
+import make_corpus_words as words
 from console import Parser, UserError, number, run_reporting_errors
 from files import written_whole
 from handout import DEV, TEST, TEXT, TRAIN

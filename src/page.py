@@ -16,7 +16,8 @@ from calibration import auroc, calibration_error, fit_threshold, reliability, ri
 from console import Parser, UserError, run_reporting_errors
 from files import write_text
 from inventions import FOLLOWED, INVENTED, MOST, Taught, among_most_taught, most_frequent, read_taught, what_they_follow, wrong_answers
-from recall import REACHES, Record, read_records, sure_and_right
+from mentions import REACHES
+from recall import Record, read_records, sure_and_right
 
 Runs = Mapping[str, Sequence[Record]]
 WIDTH, HEIGHT, MARGIN, PADDING = 330, 230, 58, 24  # of a chart: labels to the left and below, nothing to the right and above

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cards import card_path
 from console import Parser, UserError, first_one_speaks, number, run_reporting_errors
-from files import check_output, is_taken
+from files import check_output
 from recipes import RECIPES, VARIANTS
 
 NEEDED_FLAGS = {
@@ -107,10 +107,7 @@ def check_arguments(args: Namespace) -> None:
     for path in outputs.values():
         check_output(path, inputs)
     if args.writing_params_path is not None:
-        card = card_path(args.writing_params_path)
-        if is_taken(card, inputs):
-            why = "is one of the inputs, or not an ordinary file: name another output"
-            raise UserError(f"{card}, where the card of {args.writing_params_path} goes, {why}")
+        check_output(str(card_path(args.writing_params_path)), inputs)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import platform
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,18 @@ import torch
 from torch.utils.data import Dataset
 
 import processes
-from cards import announce_if_bundled, left_over, read_card, recipe_of, write_card
+from acceleration import pick_device
+from cards import announce_bundled, read_card, recipe_of, write_card
 from checkpoint import load_params, save_params
 from console import Stopped, UserError, blaming
-from curves import Curves, open_curves
+from curves import open_curves
 from dataset import CharCorruptionDataset, NameDataset, mix
 from evaluation import prepare_asking, prepare_evaluation
 from files import file_sha256, read_text
 from model import GPT, GPTConfig, variant_flags
 from recipes import Recipe, choose_recipe
 from resume import Checkpoints, noting_signals, train_resumably
-from trainer import Trainer, TrainerConfig, pick_device
+from trainer import Trainer, TrainerConfig
 from utils import set_seed
 from watcher import Watcher
 
@@ -43,9 +44,7 @@ def run(args: Namespace) -> None:
 
         corpus = read_corpus(args.pretrain_corpus_path, args.variant, recipe)
         print(f"data has {corpus.n_characters} characters, {corpus.vocab_size} unique.")
-        announce_if_bundled(args.pretrain_corpus_path, corpus.text.sha256)
-        for table in left_over([args.finetune_corpus_path, args.eval_corpus_path], corpus.text.sha256):
-            print(f"{table} is the bundled one, about invented people, but the text is not: if that is the course's, replace it, too.")
+        announce_bundled(args.pretrain_corpus_path, corpus.text.sha256, [args.finetune_corpus_path, args.eval_corpus_path])
 
         model = make_model(args, recipe, corpus)
         print(f"number of parameters: {sum(p.numel() for p in model.parameters())}")
@@ -110,16 +109,16 @@ def read_training_data(args: Namespace, corpus: CharCorruptionDataset) -> Datase
 def prepare_training(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset) -> Callable[[], None]:
     """Read the training data. Returns the function that trains on it."""
     dataset = read_training_data(args, corpus)
-    announce_training(args, recipe, len(dataset), len(corpus))
-    return partial(train, args, recipe, model, corpus, dataset, Watcher(args, model, corpus))
+    config = trainer_config(args, recipe, len(dataset), len(corpus))
+    announce_training(args, recipe, config.max_epochs, len(dataset), len(corpus))
+    return partial(train, args, recipe, model, corpus, dataset, config, Watcher(args, model, corpus))
 
 
-def announce_training(args: Namespace, recipe: Recipe, n_examples: int, n_documents: int) -> None:
+def announce_training(args: Namespace, recipe: Recipe, n_epochs: int, n_examples: int, n_documents: int) -> None:
     """Print what a run is about to do: a forgotten flag shows before hours of work."""
     latents = f" with {args.bottleneck_dim} latents" * (args.variant == "perceiver")
     start = "from scratch" if args.reading_params_path is None else f"from {args.reading_params_path}"
-    epochs = trainer_config(args, recipe, n_examples, n_documents, None).max_epochs
-    passes = f"{epochs} epoch{'s' * (epochs > 1)} of {n_examples} examples"
+    passes = f"{n_epochs} epoch{'s' * (n_epochs > 1)} of {n_examples} examples"
     print(f"{args.function} {args.variant}{latents} {start}: {passes}, recipe {args.recipe}")
     if args.function == "pretrain" and args.finetune_corpus_path is not None:
         print(f"{n_examples - n_documents} questions are mixed into the text.")
@@ -127,7 +126,9 @@ def announce_training(args: Namespace, recipe: Recipe, n_examples: int, n_docume
         print("This recipe is designed for training questions mixed into the text: name their file with --finetune_corpus_path.")
 
 
-def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, dataset: Dataset, watcher: Watcher) -> None:
+def train(
+    args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDataset, dataset: Dataset, config: TrainerConfig, watcher: Watcher
+) -> None:
     """Pretrain or finetune, and write the parameters with their card."""
     if next(model.parameters()).device.type == "cuda" and not args.plain:
         torch.set_float32_matmul_precision("high")  # TF32 for what is not in bfloat16
@@ -140,15 +141,12 @@ def train(args: Namespace, recipe: Recipe, model: GPT, corpus: CharCorruptionDat
     first_step = state["step"] if state else 0
     with noting_signals() as received:
         with open_curves(args, recipe, first_step if args.resume else None) as writer:
-            trainer = Trainer(model, dataset, None, trainer_config(args, recipe, len(dataset), len(corpus), writer))
+            trainer = Trainer(model, dataset, None, replace(config, writer=writer))
             if state is not None:
                 trainer.restore(state)
+                del state
                 print(f"Resuming after step {trainer.step}.")
-
-            def look(epoch: int) -> None:
-                watcher.look(writer, epoch, trainer.config.max_epochs, trainer.step - 1)
-
-            train_resumably(trainer, checkpoints, received, look)
+            train_resumably(trainer, checkpoints, received, partial(watcher.look, trainer))
             if trainer.step > first_step:  # else the run had ended and, unless its very last step was interrupted, logged its results
                 writer.add_run(Path(args.writing_params_path).stem, args, recipe, {"final loss": trainer.loss, **watcher.results})
         with processes.agreeing():  # no process leaves before the parameters are written
@@ -198,7 +196,7 @@ def identity(args: Namespace, recipe: Recipe, corpus: CharCorruptionDataset) -> 
     }
 
 
-def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents: int, writer: Curves | None) -> TrainerConfig:
+def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents: int) -> TrainerConfig:
     """The recipe's settings for this function; `n_examples` is the size of its dataset."""
     if args.function == "pretrain":
         epochs, batch_size, rate = recipe.pretrain_epochs, recipe.pretrain_batch_size, recipe.pretrain_lr
@@ -223,5 +221,4 @@ def trainer_config(args: Namespace, recipe: Recipe, n_examples: int, n_documents
         device=args.device,
         cpu_bf16=recipe.cpu_bf16,
         plain=args.plain,
-        writer=writer,
     )

@@ -12,18 +12,17 @@ import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from cards import announce_if_bundled, left_over
+from cards import announce_bundled
+from checkpoint import load_model
 from console import Parser, UserError, run_reporting_errors
+from dataset import CharCorruptionDataset
 from files import file_sha256, write_zip
 from handout import ASKED_FOR, DEV, EDITION_VARIANTS, EDITIONS, PARTS, ROUNDING, TEST, TEXT, TRAIN, find_edition, parts_of, variant_of
+from model import GPT
+from questions import answer_questions, check_questions
 from recipes import RECIPES
 from tables import are_right, in_one_line, read_predictions, read_questions
-
-if TYPE_CHECKING:
-    from dataset import CharCorruptionDataset
-    from model import GPT
 
 ROOT = Path(__file__).parents[1]
 ASKED_AGAIN = 20  # questions from each file of predictions
@@ -46,10 +45,7 @@ def main() -> int:
         why = f"Problems found (the {edition} edition has {len(names)} files):"
         print(f"Nothing collected from {args.folder} (--folder names another). {why}", *problems, sep="\n  ", file=sys.stderr)
         return 1
-    text_hash = file_sha256(args.folder / TEXT)
-    announce_if_bundled(args.folder / TEXT, text_hash)
-    for table in left_over([args.folder / name for name in (TRAIN, DEV, TEST)], text_hash):
-        print(f"{table} is the bundled one, about invented people: if {TEXT} is the course's, replace it, too, and redo what used it!")
+    announce_bundled(args.folder / TEXT, file_sha256(args.folder / TEXT), [args.folder / name for name in (TRAIN, DEV, TEST)])
     if "rope" in EDITIONS[edition]:
         print("The RoPE edition's handout was not at hand: compare what the zip holds with your course's list.")
     files = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "src").rglob("*.py")}
@@ -60,8 +56,6 @@ def main() -> int:
 
 def check_outputs(edition: str, folder: Path) -> Iterator[str]:
     """What is wrong with the parameters and predictions of an edition; prints how many dev questions each gets right."""
-    from dataset import CharCorruptionDataset  # imports PyTorch
-
     corpus = CharCorruptionDataset.from_file(folder / TEXT, block_size=128)
     for part in parts_of(edition):
         try:
@@ -70,7 +64,7 @@ def check_outputs(edition: str, folder: Path) -> Iterator[str]:
             yield str(error)
 
 
-def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iterator[str]:
+def check_part(part: str, folder: Path, corpus: CharCorruptionDataset) -> Iterator[str]:
     """The same for one model."""
     params, *outputs = PARTS[part]
     model = read_model(folder / params, variant_of(part), corpus)
@@ -91,10 +85,8 @@ def check_part(part: str, folder: Path, corpus: "CharCorruptionDataset") -> Iter
             yield f"{output} is stale: {params} answers {differing} of {len(chosen)} questions differently: evaluate again"
 
 
-def read_model(path: Path, variant: str, corpus: "CharCorruptionDataset") -> "GPT":
+def read_model(path: Path, variant: str, corpus: CharCorruptionDataset) -> GPT:
     """The model with these parameters. Raises UserError if they are another variant's, or another text's."""
-    from checkpoint import load_model
-
     model = load_model(path, corpus.text.vocabulary_sha256)
     if model.config.variant != variant:
         raise UserError(f"{path.name} are parameters of a {model.config.variant} model, not of a {variant} one")
@@ -103,12 +95,10 @@ def read_model(path: Path, variant: str, corpus: "CharCorruptionDataset") -> "GP
     return model
 
 
-def answers_of(model: "GPT", corpus: "CharCorruptionDataset", questions: list[str]) -> list[str]:
+def answers_of(model: GPT, corpus: CharCorruptionDataset, questions: list[str]) -> list[str]:
     """What the model says, as a file of predictions has it; characters it can't read are left out, as evaluate may have done."""
-    from decoding import answer_questions
-    from evaluation import known_characters
-
-    return [in_one_line(said) for said in answer_questions(model, corpus, known_characters(questions, corpus, True), silent=True)]
+    readable = check_questions(questions, model, corpus, unknown="skip")
+    return [in_one_line(said) for said in answer_questions(model, corpus, readable, silent=True)]
 
 
 def say(part: str, right: int, total: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from console import UserError, blaming
 from files import read_text
@@ -48,13 +49,20 @@ def read_pairs(path: str | Path) -> list[tuple[str, str]]:
     return split_pairs(split_rows(read_text(path)), path)
 
 
-def read_questions(path: str | Path) -> tuple[list[str], list[str] | None]:
-    """The questions of a TSV and their places; None instead of places if no line has a tab."""
+class Table(NamedTuple):
+    """Questions, and their places if the file has them."""
+
+    questions: list[str]
+    places: list[str] | None
+
+
+def read_questions(path: str | Path) -> Table:
+    """The questions of a TSV, without places if no line has a tab."""
     rows = split_rows(read_text(path))
     if not any("\t" in row for row in rows):
         for line, row in enumerate(rows, start=1):
             if not row.strip():  # its answer would be one too many for whoever compares them
                 raise UserError(f"{path}, line {line}: the question is empty")
-        return rows, None
+        return Table(rows, None)
     questions, places = zip(*split_pairs(rows, path), strict=True)
-    return list(questions), list(places)
+    return Table(list(questions), list(places))

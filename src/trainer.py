@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 import processes
-from acceleration import make_gradients
+from acceleration import make_gradients, pick_device
 from batches import Batch, Batches, make_batches, unpack
 from checkpoint import save_params
 from console import UserError
@@ -96,23 +96,6 @@ def make_optimizers(model: nn.Module, config: TrainerConfig) -> list[torch.optim
     for group in owned:
         group["peak_lr"] = group["lr"]
     return optimizers
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of that name; `auto` is a CUDA GPU if there is one, else the CPU. Raises UserError if it can't be used."""
-    cure = "--device auto uses what is available"
-    if name.startswith(("auto", "cuda")) and torch.cuda.is_available():
-        cure = "--device cpu does without a GPU"
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        name = f"cuda:{processes.local_rank()}"
-    try:
-        torch.zeros(1, device=name).item()
-    except (RuntimeError, AssertionError, ImportError) as error:  # no such name or device, no support for it in this torch, no memory
-        why = str(error).partition("\n")[0].partition(". ")[0][:150]
-        raise UserError(f"device {name!r} can't be used here: {cure} ({why})") from None
-    return torch.device(name)
 
 
 class Trainer:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import processes
 from corpus import PAD
-from curves import Curves, markdown_table
+from curves import markdown_table
 from dataset import CharCorruptionDataset, decode
-from decoding import ANSWER_LENGTH, answer, answer_questions
-from evaluation import Table, read_graded
+from decoding import ANSWER_LENGTH, answer
 from model import GPT
-from tables import are_right
+from questions import answer_questions, read_graded
+from tables import Table, are_right
+from trainer import Trainer
 
 N_SAMPLES, BEGINNING = 4, 30  # texts to continue: how many, and after how many characters
 
@@ -29,17 +30,18 @@ class Watcher:
             self.name = f"accuracy/{Path(args.eval_corpus_path).stem}"
         self.beginnings = [document[:BEGINNING] for document in islice(filter(None, corpus.data), N_SAMPLES)]
 
-    def look(self, writer: Curves, epoch: int, n_epochs: int, step: int) -> None:
-        """Write what it sees after `epoch` epochs, at `step` on the x axis."""
+    def look(self, trainer: Trainer, epoch: int) -> None:
+        """Log what it sees after `epoch` epochs."""
+        n_epochs, step = trainer.config.max_epochs, trainer.step - 1
         if epoch % max(1, n_epochs // 10) and epoch != n_epochs:
             return
         if self.table is not None:
             predictions = answer_questions(self.model, self.corpus, self.table.questions, silent=True)
             self.results = {self.name: sum(are_right(predictions, self.table.places)) / len(predictions)}
-            writer.add_scalar(self.name, self.results[self.name], step)
+            trainer.writer.add_scalar(self.name, self.results[self.name], step)
         if processes.rank() == 0 and self.beginnings:
             prompts = [self.corpus.encode_at_offset(beginning).tolist() for beginning in self.beginnings]
             going_on = answer(self.model, prompts, ANSWER_LENGTH, end=PAD)
             written = [decode(indices, self.corpus.itos) for indices in going_on]
             samples = markdown_table(["the text begins", "the model goes on"], zip(self.beginnings, written, strict=True))
-            writer.add("text", "samples", samples, step)
+            trainer.writer.add("text", "samples", samples, step)

@@ -32,11 +32,11 @@ from checkpoint import describe
 from console import UserError, run_reporting_errors
 from corpus import PAD_CHAR
 from dataset import CharCorruptionDataset, corrupt
-from decoding import answer_questions
 from handout import EDITION_VARIANTS, PARTS, variant_of
 from helpers import sharpened
 from make_corpus import write_world
 from model import GPT, GPTConfig, variant_flags
+from questions import answer_questions
 from tables import in_one_line, read_predictions, read_questions
 
 ROOT = Path(__file__).parents[1]

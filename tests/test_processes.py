@@ -21,12 +21,12 @@ import torch
 from torch import distributed as dist
 
 import processes
+from acceleration import pick_device
 from console import UserError
 from dataset import CharCorruptionDataset
 from helpers import PRETRAIN, RUN, curve, execute, start, wait_for
 from model import GPT, GPTConfig
 from recipes import RECIPES
-from trainer import pick_device
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs torchrun and Unix signals")
 

@@ -8,6 +8,7 @@ from argparse import Namespace
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,26 +22,16 @@ from console import UserError
 from curves import Curves
 from dataset import CharCorruptionDataset
 from decoding import likeliest_answers
-from evaluation import Table, ask, measure_certainty, verdict
+from evaluation import ask, measure_certainty, verdict
 from helpers import run_here, sharp_model
 from inventions import among_most_taught, language, most_frequent, read_taught, what_they_follow
+from mentions import lines_about, look_up, offset_in, person_of, reach_of
 from model import GPT, GPTConfig
 from page import make_page, write_page
-from recall import (
-    Record,
-    lines_about,
-    look_up,
-    make_records,
-    offset_in,
-    person_of,
-    reach_of,
-    read_records,
-    score_answers,
-    sure_and_right,
-    write_records,
-)
+from recall import Record, make_records, read_records, score_answers, sure_and_right, write_records
 from recipes import VARIANTS
-from tables import read_predictions, read_questions
+from tables import Table, read_predictions, read_questions
+from trainer import TrainerConfig
 from watcher import Watcher
 
 # ---------------------------------------------------------------- how sure
@@ -155,8 +146,7 @@ def test_no_threshold_tells_right_from_wrong_better(pairs):
     ],
 )
 def test_a_verdict_goes_by_what_came_of_answers_as_sure(confidence, graded, said):
-    record = Record("Where was Ann Lee born?", "Ann Lee", "Ulm", math.log(confidence), [], 0.0, person_in_text=True)
-    assert verdict(record, "dev.tsv", fit_threshold(list(graded), list(graded.values()))) == said
+    assert verdict(confidence, "dev.tsv", fit_threshold(list(graded), list(graded.values()))) == said
 
 
 def test_a_question_of_another_form_is_judged_by_certainty_alone(monkeypatch, capsys):
@@ -275,10 +265,9 @@ def test_records_hold_what_the_model_says_and_survive_the_disk(tmp_path):
     assert [r.question for r in again] == questions and again[0].log_probability == records[0].log_probability
     assert all(json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n"))
     fine = json.loads(json.dumps(asdict(records[0])))
-    kinds = {"log_probability": 800, "runners_up": None, "right": "no", "person": 3, "first_letter_entropy": "x", "reach": "far"}
-    wrong_kinds = [json.dumps(fine | {name: value}) for name, value in [*kinds.items(), ("place", "\ud800")]]
-    wrong_kinds += [json.dumps(fine | {"log_probability": -(10**400)}), "[" * 10**5]
-    for wrong in ("{}", "[1]", "no JSON", '{"question": 1}', json.dumps(fine | {"log_probability": float("nan")}), *wrong_kinds):
+    kinds = {"log_probability": 800, "runners_up": None, "right": "no", "person": 3, "first_letter_entropy": "x", "reach": 1}
+    wrong_kinds = [json.dumps(fine | {name: value}) for name, value in kinds.items()]
+    for wrong in ("{}", "[1]", "no JSON", '{"question": 1}', "[" * 10**5, *wrong_kinds):
         (tmp_path / "b.jsonl").write_text((tmp_path / "a.jsonl").read_text(encoding="utf-8") + wrong, encoding="utf-8")
         with pytest.raises(UserError, match=r"b.jsonl, line 3: not a record"):
             read_records(tmp_path / "b.jsonl")
@@ -470,13 +459,18 @@ def test_ask_and_details_from_the_command_line(folder, variant):
     assert code == 2 and errors == "run.py: error: ask needs a question, in quotes\n"
 
 
+def after(epoch, of):
+    """As much of a trainer as a watcher looks at."""
+    return SimpleNamespace(writer=Curves(None), config=TrainerConfig(max_epochs=of), step=epoch)
+
+
 def test_an_answer_of_two_lines_counts_in_training_as_a_file_of_predictions_has_it(tmp_path, monkeypatch):
     (tmp_path / "q.tsv").write_text("Where was Ada born?\tNew York\n", encoding="utf-8")
     monkeypatch.setattr("watcher.answer_questions", lambda *_, **__: ["New\nYork"])
     corpus = CharCorruptionDataset("Ada. Where was Ada born? New York.", 64)
     model = GPT(GPTConfig(corpus.vocab_size, 64, n_layer=1, n_head=1, n_embd=8))
     watcher = Watcher(Namespace(eval_corpus_path=tmp_path / "q.tsv", unknown="stop"), model, corpus)
-    watcher.look(Curves(None), epoch=1, n_epochs=1, step=0)
+    watcher.look(after(1, of=1), epoch=1)
     assert watcher.results == {"accuracy/q": 1.0}
 
 
@@ -488,7 +482,7 @@ def test_a_long_training_is_watched_some_ten_times_and_at_its_end(tmp_path, monk
     watcher = Watcher(Namespace(eval_corpus_path=tmp_path / "q.tsv", unknown="stop"), model, corpus)
     for epoch in range(1, 76):
         watcher.results = {}
-        watcher.look(Curves(None), epoch, n_epochs=75, step=epoch)
+        watcher.look(after(epoch, of=75), epoch)
         looked += [epoch] * (watcher.results == {"accuracy/q": 0.5})
     assert looked == [*range(7, 71, 7), 75]
 

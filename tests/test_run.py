@@ -115,7 +115,7 @@ def test_tensorboard_gets_loss_rate_and_accuracy(folder):
 
 def test_predictions_are_what_one_question_at_a_time_gives(folder, monkeypatch):
     """The assignment's rule written out: prompt, 32 greedy characters, the text between the first and the second MASK."""
-    monkeypatch.setattr("decoding.AT_A_TIME", 4)  # ten questions in three batches
+    monkeypatch.setattr("questions.AT_A_TIME", 4)  # ten questions in three batches
     corpus = CharCorruptionDataset(Path("wiki.txt").read_text(encoding="utf-8"), 96)
     torch.manual_seed(0)
     model = sharpened(untrained(corpus), std=0.3)
@@ -232,7 +232,7 @@ def test_the_bundled_text_is_announced(folder, monkeypatch):
         text.write("Of the course.\n")
     out = run_here(line)[1]
     assert "is the bundled text" not in out
-    assert "birth_dev.tsv is the bundled one, about invented people, but the text is not: if that is the course's, replace it, too." in out
+    assert "birth_dev.tsv is the bundled one, about invented people, but the text is not: if that is the course's, replace it" in out
     line = f"{TRAIN} --finetune_corpus_path birth_dev.tsv"
     assert "birth_dev.tsv is the bundled one" in run_here(line)[1]
 
@@ -348,7 +348,7 @@ def test_determinism_is_asked_for(monkeypatch):
 def test_a_newline_in_an_answer_makes_no_further_line(monkeypatch, folder):
     """Predictions match the questions line by line, and are scored as they stand in their file."""
     corpus = stages.read_corpus("wiki.txt", "vanilla", RECIPES["quick"])
-    monkeypatch.setattr("decoding.answer", lambda _, prompts, *__, **___: [encode("New\nYork", corpus.stoi).tolist()] * len(prompts))
+    monkeypatch.setattr("questions.answer", lambda _, prompts, *__, **___: [encode("New\nYork", corpus.stoi).tolist()] * len(prompts))
     save_params(untrained(corpus), "p")
     Path("york.tsv").write_text("Where was A born?\tNew York\nWhere was B born?\tYork\n", encoding="utf-8")
     line = "evaluate vanilla wiki.txt --recipe quick --reading_params_path p --eval_corpus_path york.tsv --outputs_path o"
@@ -397,7 +397,7 @@ def test_the_default_recipe_is_the_handouts(monkeypatch, folder, line, epochs, b
     args = run.parse_arguments()
     assert args.bottleneck_dim == 32 and args.tb_expt_name == "run" and args.recipe == "handout" and args.checkpoint_minutes == 5
     recipe = choose_recipe(args)
-    config = stages.trainer_config(args, recipe, n_examples=2000 if "finetune " in line else 2938, n_documents=2938, writer=None)
+    config = stages.trainer_config(args, recipe, n_examples=2000 if "finetune " in line else 2938, n_documents=2938)
     assert (config.max_epochs, config.batch_size, config.learning_rate) == (epochs, batch_size, rate)
     assert (config.betas, config.weight_decay, config.grad_norm_clip) == ((0.9, 0.95), 0.1, 1.0)
     assert (config.lr_decay, config.warmup_tokens, config.final_tokens, config.lr_floor) == (True, 10_240, 75_212_800, 0.1)
@@ -415,7 +415,7 @@ def test_what_laptop_changes_reaches_the_training(monkeypatch, folder):
     monkeypatch.setattr(sys, "argv", ["run.py", *line.split(), "--device", "cpu"])
     args = run.parse_arguments()
     recipe = choose_recipe(args)
-    config = stages.trainer_config(args, recipe, n_examples=4938, n_documents=2938, writer=None)
+    config = stages.trainer_config(args, recipe, n_examples=4938, n_documents=2938)
     assert (config.muon_lr, config.cpu_bf16, config.lr_floor, config.plain) == (0.02, True, 0.0, True)
     assert (config.max_epochs, config.batch_size, config.learning_rate, config.seed) == (75, 64, 3e-3, 3)
     assert config.final_tokens == 75 * 4938 * 128  # the cosine ends with the run
@@ -450,7 +450,7 @@ def test_what_was_pretrained_with_the_questions_is_finetuned_gently_and_what_was
     line = f"finetune vanilla wiki.txt --recipe laptop --writing_params_path p --finetune_corpus_path f {flags}"
     monkeypatch.setattr(sys, "argv", ["run.py", *line.split()])
     args = run.parse_arguments()
-    config = stages.trainer_config(args, choose_recipe(args), n_examples=2000, n_documents=2938, writer=None)
+    config = stages.trainer_config(args, choose_recipe(args), n_examples=2000, n_documents=2938)
     assert (config.max_epochs, config.batch_size, config.learning_rate) == (epochs, 64, rate)
     assert config.muon_lr is None  # Muon would overwrite what is known
 
@@ -470,7 +470,7 @@ def test_the_cosine_of_a_run_is_laid_over_what_it_reads(folder, monkeypatch, fun
 def test_every_number_of_a_recipe_reaches_the_training(folder):
     recipe = replace(RECIPES["laptop"], n_layer=3, betas=(0.8, 0.9), weight_decay=0.3, grad_norm_clip=2.0)
     args = Namespace(function="pretrain", variant="vanilla", bottleneck_dim=32, seed=0, device="cpu", plain=False)
-    config = stages.trainer_config(args, recipe, 9, 9, None)
+    config = stages.trainer_config(args, recipe, 9, 9)
     assert (config.betas, config.weight_decay, config.grad_norm_clip) == ((0.8, 0.9), 0.3, 2.0)
     model = stages.make_model(args, recipe, stages.read_corpus("wiki.txt", "vanilla", recipe))
     groups = [group for optimizer in make_optimizers(model, config) for group in optimizer.param_groups]
@@ -482,7 +482,7 @@ def test_a_batch_size_that_is_typed_is_that_of_the_function(monkeypatch, functio
     line = f"{function} vanilla wiki.txt --writing_params_path p --finetune_corpus_path f --batch_size 3"
     monkeypatch.setattr(sys, "argv", ["run.py", *line.split()])
     args = run.parse_arguments()
-    assert stages.trainer_config(args, choose_recipe(args), 9, 9, None).batch_size == 3
+    assert stages.trainer_config(args, choose_recipe(args), 9, 9).batch_size == 3
 
 
 def test_the_best_recipe_has_the_handouts_model_and_no_more_examples():
@@ -555,10 +555,10 @@ def test_what_can_t_be_written_for_a_while_does_not_silence_the_rest(capfd):
 def test_a_card_replaces_no_input(folder):
     Path("pairs.json").write_text("Where was Ada born?\tUlm\n", encoding="utf-8")
     code, _, err = run_here("finetune vanilla wiki.txt --finetune_corpus_path pairs.json --writing_params_path pairs")
-    assert code == 2 and "error: pairs.json, where the card of pairs goes, is one of the inputs, or not an ordinary file" in err
+    assert code == 2 and "error: can't write pairs.json: it is one of the inputs, or not an ordinary file" in err
     Path("p.json").mkdir()
     code, _, err = run_here(TRAIN)
-    assert code == 2 and "error: p.json, where the card of p goes, is one of the inputs, or not an ordinary file" in err
+    assert code == 2 and "error: can't write p.json: it is one of the inputs, or not an ordinary file" in err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a FIFO")

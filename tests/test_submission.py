@@ -17,11 +17,11 @@ import submission
 from cards import write_card
 from console import UserError
 from dataset import CharCorruptionDataset
-from decoding import answer_questions
 from files import file_sha256
 from handout import PARTS, commands, find_edition, variant_of
 from helpers import run_here, sharpened, wait_for
 from model import GPT, GPTConfig, variant_flags
+from questions import answer_questions
 from tables import in_one_line, read_questions
 
 ROOT = Path(__file__).parents[1]
@@ -210,7 +210,7 @@ def test_the_invented_corpus_is_announced(project, monkeypatch):
     del bundled["wiki.txt"]  # as if the course's text were there, but none of the course's tables
     out = collect(project)[1]
     for name in names[1:]:
-        assert f"{name} is the bundled one, about invented people: if wiki.txt is the course's, replace it, too" in out
+        assert f"{name} is the bundled one, about invented people, but the text is not: if that is the course's, replace it" in out
 
 
 # ---------------------------------------------------------------- make reproduce

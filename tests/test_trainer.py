@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
+from acceleration import pick_device
 from batches import Shapes
 from console import UserError
 from dataset import CharCorruptionDataset, NameDataset
@@ -17,7 +18,7 @@ from model import GPT, GPTConfig, variant_flags
 from muon import BatchedMuon, orthogonalized
 from packing import PackedCopy
 from recipes import VARIANTS
-from trainer import Trainer, TrainerConfig, learning_rate, make_optimizers, pick_device
+from trainer import Trainer, TrainerConfig, learning_rate, make_optimizers
 from utils import set_seed
 
 HANDOUT = TrainerConfig(learning_rate=6e-3, lr_decay=True, warmup_tokens=512 * 20, final_tokens=200 * 2938 * 128)
