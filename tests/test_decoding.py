@@ -57,6 +57,15 @@ def test_positions_may_come_one_by_one_or_many_at_once(variant):
         torch.testing.assert_close(torch.cat(found, dim=1), expected)
 
 
+def test_nothing_is_computed_once_all_answers_have_ended(monkeypatch):
+    model, prompts = sharp_model("vanilla"), [[2, 3], [4, 5, 6]]
+    longest, end = min((max(map(len, plain_answers(model, prompts, 20, end))), end) for end in range(9))
+    read, forward = [], Decoder.forward
+    monkeypatch.setattr(Decoder, "forward", lambda *given: read.append(given) or forward(*given))
+    answer(model, prompts, 20, end)
+    assert longest < 10 and len(read) == 1 + longest  # the prompts, then each character of the longest answer
+
+
 def test_answers_stop_at_the_end_of_the_block():
     model = sharp_model("vanilla", block_size=8)
     assert [len(a) for a in answer(model, [[2] * 5, [2] * 7], steps=32, end=-1)] == [3, 1]

@@ -1,6 +1,7 @@
 """Whatever a file holds, a command either does its work, or says in one line what is wrong with which file and writes nothing."""
 
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,11 @@ def folder(world, tmp_path_factory):
         yield folder
 
 
-def check(line, content, name="bad"):
-    """Either exit code 2, with one line that names the file and nothing written, or success. Returns the exit code."""
+def check(line, content, name="bad", says=""):
+    """Either exit code 2, with one line that names the file and has the pattern `says`, and nothing written, or success.
+
+    Returns the exit code.
+    """
     Path(name).write_bytes(content)
     before = {path.name for path in Path().iterdir()} | {"expt"}
     code, _, errors = run_here(line.format(name))
@@ -47,6 +51,7 @@ def check(line, content, name="bad"):
     assert code or left >= {"out"}
     if code == 2:
         assert errors.startswith("run.py: error: ") and errors.count("\n") == 1 and name in errors, errors
+        assert re.search(says, errors), errors
         assert not left
     return code
 
@@ -72,7 +77,7 @@ def test_any_content_of_a_text_or_table(folder, kind, soak):
     @settings(max_examples=examples(soak, 0.16), suppress_health_check=list(HealthCheck))
     @given(contents)
     def one(content):
-        codes.append(check(LINES[kind], content))
+        codes.append(check(LINES[kind], content, says=r" line \d|bad is empty"))
 
     one()
     report(kind, codes)

@@ -74,6 +74,25 @@ def precise(tmp_path_factory):
     return run_after("import muon; muon.has_bf16 = lambda device: False", tmp_path_factory.mktemp("precise"))
 
 
+COUNTING = """
+import os
+import questions
+
+def counted(model, prompts, *how, answer=questions.answer, **more):
+    with open("asked{RANK}of{WORLD_SIZE}".format(**os.environ), "a") as asked:
+        asked.write("x" * len(prompts))
+    return answer(model, prompts, *how, **more)
+
+questions.answer = counted
+"""
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory):
+    """run.py, where each process notes how many questions it answers."""
+    return run_after(COUNTING, tmp_path_factory.mktemp("counting"))
+
+
 @pytest.fixture(scope="module")
 def alone(world, tmp_path_factory, precise):
     """A folder with the results of a single-process run."""
@@ -91,7 +110,7 @@ def beside(alone, monkeypatch):
 
 
 @pytest.mark.parametrize("n_processes", [2, 3, 4])
-def test_any_number_of_processes_trains_and_answers_as_one(beside, precise, n_processes):
+def test_any_number_of_processes_trains_and_answers_as_one(beside, precise, counting, n_processes):
     """Batches of 16, which three can't share equally; during training, all processes together answer the watched questions."""
     torchrun, name = f"--nproc_per_node {n_processes}", f"by{n_processes}"
     watched = f"{PRETRAIN} --eval_corpus_path birth_dev.tsv --writing_params_path {name}.params --tb_expt_name {name}"
@@ -101,9 +120,11 @@ def test_any_number_of_processes_trains_and_answers_as_one(beside, precise, n_pr
     assert len(list(Path("expt/pretrain").glob(f"{name}_*/events*"))) == 1
     assert_same_run(name, "one")
 
-    assert execute(f"{EVALUATE} --outputs_path said", torchrun)[0] == 0
+    assert execute(f"{EVALUATE} --outputs_path said", torchrun, counting)[0] == 0
     said = Path("said").read_bytes()
     assert said == Path("one.said").read_bytes() and said.count(b"\n") == Path("birth_dev.tsv").read_bytes().count(b"\n")
+    shares = [len(path.read_bytes()) for path in Path().glob(f"asked*of{n_processes}")]
+    assert len(shares) == n_processes and sum(shares) == said.count(b"\n") and max(shares) - min(shares) <= 1
 
 
 GRADIENTS = """
