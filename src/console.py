@@ -67,7 +67,7 @@ def explain(end: BaseException) -> tuple[int, str]:
         return UserError.exit_code, f"error: {end}: {cure}"
     what = str(end).strip().split("\n")[0] or "no details are known"
     if lacks_memory(end):
-        cure = "a smaller --batch_size takes less, another --device may have more"
+        cure = "in training, a smaller --batch_size takes less; another --device may have more"
         return UserError.exit_code, f"error: not enough memory: {cure} ({what})"
     return 1, f"error: {type(end).__name__}: {what} (--debug shows where)"
 

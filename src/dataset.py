@@ -172,7 +172,8 @@ class NameDataset(Dataset):
             if len(text) + 2 > self.block_size:
                 raise UserError(f"line {line}: {len(text) + 2} characters do not fit the block of {self.block_size}")
             if unknown := unknown_characters(text, self.stoi):
-                raise UserError(f"line {line}: the pretraining corpus has no {unknown!r}: add them to it, or take them out here")
+                cure = "take them out" if set(unknown) & {PAD_CHAR, MASK_CHAR} else "add them to it, or take them out here"
+                raise UserError(f"line {line}: the pretraining corpus has no {unknown!r}: {cure}")
             texts.append(text)
             starts.append(len(question))
             self.places.add(place)

@@ -77,7 +77,7 @@ def print_table() -> None:
         share = (correct + 1) / (total + 2)  # Laplace's rule of succession
         error = math.sqrt(share * (1 - share) / total)
         print(f"  {name:<24} {correct:3.0f} right  {100 * correct / total:5.1f}%  (standard error {100 * error:.1f})")
-    print("  The standard errors are of (right + 1) / (asked + 2): none right does not mean none ever.")
+    print("  The standard errors take the share for (right + 1) / (asked + 2): none right does not mean none ever.")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@
 Each run is a file of records written by `evaluate ... --details_path`.
 """
 
+if __name__ == "__main__":
+    import preflight  # noqa: F401 - before anything that may be missing
+
 import json
 import math
 import sys

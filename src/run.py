@@ -103,7 +103,9 @@ def check_arguments(args: Namespace) -> None:
             raise UserError(f"{args.function} takes no --{flag}: that is for {' and '.join(OUTPUT_FLAGS[flag])}")
     if len({Path(path).resolve() for path in outputs.values()}) < len(outputs):
         raise UserError("two outputs have the same path: change one of them")
-    inputs = [args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path, args.reading_params_path]
+    inputs = [args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path]
+    if args.reading_params_path is not None:
+        inputs += [args.reading_params_path, str(card_path(args.reading_params_path))]
     for path in outputs.values():
         check_output(path, inputs)
     if args.writing_params_path is not None:

@@ -28,7 +28,8 @@ class Watcher:
         if args.eval_corpus_path is not None:
             self.table = read_graded(args.eval_corpus_path, model, corpus, args.unknown)
             self.name = f"accuracy/{Path(args.eval_corpus_path).stem}"
-        self.beginnings = [document[:BEGINNING] for document in islice(filter(None, corpus.data), N_SAMPLES)]
+        longest = min(BEGINNING, model.get_block_size() - corpus.offset - 1)  # at least a character must fit after it
+        self.beginnings = [document[:longest] for document in islice(filter(None, corpus.data), N_SAMPLES)]
 
     def look(self, trainer: Trainer, epoch: int) -> None:
         """Log what it sees after `epoch` epochs."""

@@ -222,7 +222,8 @@ def test_the_longest_row_that_fits_and_one_more():
         ("\tLima", "line 1: the question or its place is empty"),
         ("Where was Al born?\t ", "line 1: the question or its place is empty"),
         ("Where was Al born?\tLima\tPeru", "line 1: 2 tabs"),
-        ("Where was Al born?\tLima\nWhere was Xi%! born?\tLima", "line 2: the pretraining corpus has no '!%X'"),
+        ("Where was Al born?\tLima\nWhere was Xi%! born?\tLima", "line 2: the pretraining corpus has no '!%X': add them to it, or"),
+        ("Where was A⁇l born?\tLima", "line 1: the pretraining corpus has no '⁇': take them out$"),
     ],
 )
 def test_bad_rows_are_named_by_line(rows, message):

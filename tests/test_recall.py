@@ -23,7 +23,7 @@ from curves import Curves
 from dataset import CharCorruptionDataset
 from decoding import likeliest_answers
 from evaluation import ask, measure_certainty, verdict
-from helpers import run_here, sharp_model
+from helpers import FLAGS, run_here, sharp_model
 from inventions import among_most_taught, language, most_frequent, read_taught, what_they_follow
 from mentions import lines_about, look_up, offset_in, person_of, reach_of
 from model import GPT, GPTConfig
@@ -472,6 +472,16 @@ def test_an_answer_of_two_lines_counts_in_training_as_a_file_of_predictions_has_
     watcher = Watcher(Namespace(eval_corpus_path=tmp_path / "q.tsv", unknown="stop"), model, corpus)
     watcher.look(after(1, of=1), epoch=1)
     assert watcher.results == {"accuracy/q": 1.0}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_block_with_little_room_is_room_enough_to_watch(variant):
+    corpus, shown = CharCorruptionDataset("A long line that goes on and on.\n" * 3, 24, offset=10), []
+    model = GPT(GPTConfig(corpus.vocab_size, 24, n_layer=3, n_head=1, n_embd=8, **FLAGS[variant]))
+    trainer = after(1, of=1)
+    trainer.writer.add = lambda kind, tag, text, step: shown.append(text)
+    Watcher(Namespace(eval_corpus_path=None), model, corpus).look(trainer, epoch=1)
+    assert "A long line" in shown[0]
 
 
 def test_a_long_training_is_watched_some_ten_times_and_at_its_end(tmp_path, monkeypatch):

@@ -510,7 +510,7 @@ def no_memory_on_a_gpu():
 def test_too_little_memory_gets_one_line_and_the_cure(ask_too_much, capsys):
     assert run_reporting_errors(ask_too_much) == 2
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "error: not enough memory: a smaller --batch_size takes less, another --device may have more" in err
+    assert err.count("\n") == 1 and "error: not enough memory: in training, a smaller --batch_size takes less; another --device" in err
 
 
 def test_a_blank_question_is_none():
@@ -617,6 +617,7 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
             f"{TUNE} strange.tsv --writing_params_path pre.params --reading_params_path pre.params",
             "pre.params: it is one of the inputs, or not",
         ),
+        (f"{EVALUATE} pre.params --details_path pre.params.json", "can't write pre.params.json: it is one of the inputs, or not an"),
         (f"{TUNE} strange.tsv --writing_params_path strange.tsv", "can't write strange.tsv: it is one of the inputs, or not an"),
         (f"{EVALUATE} pre.params --outputs_path birth_dev.tsv", "can't write birth_dev.tsv: it is one of the inputs, or not an"),
         (f"{EVALUATE} pre.params --details_path o", "two outputs have the same path: change one of them"),
@@ -790,7 +791,7 @@ def test_what_nobody_expected_gets_one_line_too_and_its_traceback_with_debug(fol
 # ---------------------------------------------------------------- the wrong environment
 
 
-COMMANDS = ["run.py", "dataset.py", "demo.py", "reproduce.py", "submission.py"]
+COMMANDS = ["run.py", "dataset.py", "demo.py", "page.py", "reproduce.py", "submission.py"]
 
 
 @pytest.mark.parametrize(
