@@ -3,6 +3,7 @@
 import argparse
 import re
 import shlex
+import shutil
 import sys
 from importlib import import_module
 from inspect import getsource
@@ -11,6 +12,10 @@ from pathlib import Path
 import pytest
 
 import run
+from checkpoint import save_params
+from dataset import CharCorruptionDataset
+from model import GPT, GPTConfig
+from recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *(page for folder in ("docs", "autograder", "mingpt-demo") for page in sorted(ROOT.glob(f"{folder}/*.md")))]
@@ -24,6 +29,22 @@ def test_the_commands_in_the_readme_can_be_typed(tmp_path, monkeypatch):
     for line in typed:
         monkeypatch.setattr(sys, "argv", line)
         assert run.parse_arguments().function == line[1]
+
+
+def test_the_python_in_the_readme_goes_on_with_a_text(world, tmp_path, monkeypatch, capsys):
+    """With what the demo leaves, here untrained."""
+    (code,) = re.findall(r"```python\n(.*?)```", PAGES[0].read_text(encoding="utf-8"), re.DOTALL)
+    shutil.copytree(world, tmp_path / "demo")
+    monkeypatch.chdir(tmp_path)
+    recipe = RECIPES["quick"]
+    vocab_size = CharCorruptionDataset.from_file("demo/wiki.txt", recipe.block_size).vocab_size
+    model = GPT(GPTConfig(vocab_size, recipe.block_size, n_layer=recipe.n_layer, n_head=recipe.n_head, n_embd=recipe.n_embd))
+    save_params(model, "demo/vanilla.pretrain.params")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    exec(code, {})
+    beginning = "Barbara Braddock. Born in "
+    said = capsys.readouterr().out.removesuffix("\n")
+    assert said.startswith(beginning) and len(said) == len(beginning) + 40
 
 
 class Understood(BaseException):
