@@ -79,8 +79,11 @@ class Documents(Sequence[str]):
 def encode_text(text: str) -> EncodedText:
     """Encode a text that is in memory. Raises UserError if it holds one of the two sentinels."""
 
-    characters = vocabulary([text])
-    codes, starts = zip(*encode_pieces([text], characters), strict=True)
+    def pieces() -> Iterator[str]:
+        return (text[first : first + PIECE] for first in range(0, len(text), PIECE))
+
+    characters = vocabulary(pieces())
+    codes, starts = zip(*encode_pieces(pieces(), characters), strict=True)
     return EncodedText(characters, torch.cat(codes), torch.cat(starts), sha256(text))
 
 

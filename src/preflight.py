@@ -14,8 +14,9 @@ def refuse(why):
 
 if sys.version_info < (3, 11):
     refuse("this is Python %d.%d, but 3.11 or newer is needed: make an environment with it" % sys.version_info[:2])
-if find_spec("torch") is None:
-    refuse("No module named 'torch': activate the environment of the project, or pip install -r requirements.txt")
+for name in ("torch", "tqdm"):
+    if find_spec(name) is None:
+        refuse("No module named '%s': activate the environment of the project, or pip install -r requirements.txt" % name)
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -5,10 +5,10 @@ The answer alone does not tell whether a model recalls a place or makes one up; 
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -17,7 +17,7 @@ from corpus import MASK
 from dataset import CharCorruptionDataset, decode, encode, prompts_of
 from decoding import ANSWER_LENGTH, AT_A_TIME, likeliest_answers
 from files import read_text, write_text
-from mentions import look_up
+from mentions import REACHES, look_up
 from model import GPT
 from tables import are_right, split_rows
 
@@ -35,7 +35,7 @@ class Record:
     person: str | None  # None for a question of another form
     prediction: str
     log_probability: float
-    runners_up: list  # the likeliest other answers, each with its log-probability
+    runners_up: list[tuple[str, float]]  # the likeliest other answers, with their log-probabilities
     first_letter_entropy: float  # in nats
     person_in_text: bool | None
     place: str | None = None  # the right one, if it is known
@@ -137,9 +137,29 @@ def read_records(path: str | Path) -> list[Record]:
     for number, line in enumerate(split_rows(read_text(path)), start=1):
         try:
             record = Record(**json.loads(line))
-            if not all(isinstance(getattr(record, field.name), field.type) for field in fields(Record)):
-                raise TypeError
-        except (TypeError, ValueError, RecursionError):
+            check_types(record)
+        except (TypeError, ValueError, OverflowError, RecursionError):
             raise UserError(f"{path}, line {number}: not a record of an answer: write the file with evaluate --details_path") from None
         records.append(record)
     return records
+
+
+def check_types(record: Record) -> None:
+    """Raise TypeError or ValueError if a field has the wrong type, or holds a lone surrogate, which no UTF-8 can."""
+    json.dumps(asdict(record), ensure_ascii=False).encode()
+    for field in fields(Record):
+        value = getattr(record, field.name)
+        if not (FITS[field.name](value) if field.name in FITS else isinstance(value, field.type)):
+            raise ValueError(field.name)
+
+
+def is_log_probability(value: Any) -> bool:
+    return isinstance(value, float | int) and float(value) <= 1e-6
+
+
+FITS: dict[str, Callable[[Any], bool]] = {  # whether a value fits that field; other fields go by their type
+    "log_probability": is_log_probability,
+    "runners_up": lambda value: isinstance(value, list) and all(isinstance(said, str) and is_log_probability(p) for said, p in value),
+    "first_letter_entropy": lambda value: isinstance(value, float | int) and float(value) >= -1e-6,
+    "reach": lambda value: value is None or value in REACHES,
+}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cards import announce_bundled
 from checkpoint import load_model
-from console import Parser, UserError, run_reporting_errors
+from console import Parser, UserError, blaming, run_reporting_errors
 from dataset import CharCorruptionDataset
 from files import file_sha256, write_zip
 from handout import ASKED_FOR, DEV, EDITION_VARIANTS, EDITIONS, PARTS, ROUNDING, TEST, TEXT, TRAIN, find_edition, parts_of, variant_of
@@ -78,9 +78,11 @@ def check_part(part: str, folder: Path, corpus: CharCorruptionDataset) -> Iterat
             continue
         if name == DEV and places is not None:
             print(f"{output}: {say(part, sum(are_right(predictions, places)), len(places))}")
+        with blaming(name):
+            readable = check_questions(questions, model, corpus, unknown="skip")  # as evaluate may have done
         chosen = random.Random(0).sample(range(len(questions)), min(ASKED_AGAIN, len(questions)))  # the same ones each time
-        again = answers_of(model, corpus, [questions[index] for index in chosen])
-        differing = sum(predictions[index] != said for index, said in zip(chosen, again, strict=True))
+        again = answer_questions(model, corpus, [readable[index] for index in chosen], silent=True)
+        differing = sum(predictions[index] != in_one_line(said) for index, said in zip(chosen, again, strict=True))
         if differing > ROUNDING:
             yield f"{output} is stale: {params} answers {differing} of {len(chosen)} questions differently: evaluate again"
 
@@ -93,12 +95,6 @@ def read_model(path: Path, variant: str, corpus: CharCorruptionDataset) -> GPT:
     if model.config.vocab_size != corpus.vocab_size:
         raise UserError(f"{path.name} was trained on another text than this {TEXT}, which has other characters")
     return model
-
-
-def answers_of(model: GPT, corpus: CharCorruptionDataset, questions: list[str]) -> list[str]:
-    """What the model says, as a file of predictions has it; characters it can't read are left out, as evaluate may have done."""
-    readable = check_questions(questions, model, corpus, unknown="skip")
-    return [in_one_line(said) for said in answer_questions(model, corpus, readable, silent=True)]
 
 
 def say(part: str, right: int, total: int) -> str:

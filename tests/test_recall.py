@@ -265,9 +265,10 @@ def test_records_hold_what_the_model_says_and_survive_the_disk(tmp_path):
     assert [r.question for r in again] == questions and again[0].log_probability == records[0].log_probability
     assert all(json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n"))
     fine = json.loads(json.dumps(asdict(records[0])))
-    kinds = {"log_probability": 800, "runners_up": None, "right": "no", "person": 3, "first_letter_entropy": "x", "reach": 1}
-    wrong_kinds = [json.dumps(fine | {name: value}) for name, value in kinds.items()]
-    for wrong in ("{}", "[1]", "no JSON", '{"question": 1}', "[" * 10**5, *wrong_kinds):
+    kinds = {"log_probability": 800, "runners_up": None, "right": "no", "person": 3, "first_letter_entropy": "x", "reach": "far"}
+    wrong_kinds = [json.dumps(fine | {name: value}) for name, value in [*kinds.items(), ("place", "\ud800")]]
+    wrong_kinds += [json.dumps(fine | {"log_probability": -(10**400)}), "[" * 10**5]
+    for wrong in ("{}", "[1]", "no JSON", '{"question": 1}', json.dumps(fine | {"log_probability": float("nan")}), *wrong_kinds):
         (tmp_path / "b.jsonl").write_text((tmp_path / "a.jsonl").read_text(encoding="utf-8") + wrong, encoding="utf-8")
         with pytest.raises(UserError, match=r"b.jsonl, line 3: not a record"):
             read_records(tmp_path / "b.jsonl")
