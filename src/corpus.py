@@ -66,6 +66,9 @@ class Documents(Sequence[str]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
+    def __repr__(self) -> str:
+        return f"<{len(self)} documents>"
+
     def __getitem__(self, index: int | slice) -> str | list[str]:
         chosen = range(len(self))[index]  # or IndexError
         if isinstance(index, slice):

@@ -48,10 +48,15 @@ def check_output(path: str, inputs: Iterable[str | None] = ()) -> None:
     folders = (output.parent, Path(os.path.realpath(output)).parent)  # if it is a link, checkpoints lie beside the link
     if not all(folder.is_dir() and os.access(folder, os.W_OK) for folder in folders):
         raise UserError(f"can't write {output}: its folder must exist and be writable")
-    if output.exists() and (not output.is_file() or any(p and Path(p).exists() and output.samefile(p) for p in inputs)):
+    if is_taken(output, inputs):
         raise UserError(f"can't write {output}: it is one of the inputs, or not an ordinary file: name another")
     if os.path.split(path)[1] in ("", "."):  # "new/", which Path takes for "new"
         raise UserError(f"can't write {path}: it names a folder")
+
+
+def is_taken(path: Path, inputs: Iterable[str | None]) -> bool:
+    """Whether what is there must not be replaced: one of the inputs, or no ordinary file; None and missing inputs are skipped."""
+    return path.exists() and (not path.is_file() or any(other and Path(other).exists() and path.samefile(other) for other in inputs))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cards import card_path
 from console import Parser, UserError, first_one_speaks, number, run_reporting_errors
-from files import check_output
+from files import check_output, is_taken
 from recipes import RECIPES, VARIANTS
 
 NEEDED_FLAGS = {
@@ -109,7 +109,10 @@ def check_arguments(args: Namespace) -> None:
     for path in outputs.values():
         check_output(path, inputs)
     if args.writing_params_path is not None:
-        check_output(str(card_path(args.writing_params_path)), inputs)
+        card = card_path(args.writing_params_path)
+        if is_taken(card, inputs):
+            why = "is one of the inputs, or not an ordinary file: name another output"
+            raise UserError(f"{card}, where the card of {args.writing_params_path} goes, {why}")
 
 
 if __name__ == "__main__":

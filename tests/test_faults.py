@@ -166,8 +166,8 @@ def test_a_loss_that_is_no_number_ends_the_run_and_its_last_checkpoint_stays(fol
     line = f"{PRETRAIN} --pretrain_lr 1e30 --writing_params_path a.params --checkpoint_minutes 0"
     code, _, errors = run_here(line)
     assert code == 2 and "Traceback" not in errors
-    step = int(re.search(r"run.py: error: the loss is (?:nan|inf) in step (\d+): try a lower learning rate", errors)[1])
-    assert not Path("a.params").exists()
+    step = int(re.search(r"run.py: error: the loss is (?:nan|inf) in step ([1-9]\d*): try a lower learning rate", errors)[1])
+    assert Path("a.params.checkpoint").exists() and not Path("a.params").exists()
     code, out, again = run_here(f"{line} --resume")  # from the last step before
     assert f"Resuming after step {step - 1}." in out and f"in step {step}: " in again and "damaged" not in again
 

@@ -233,7 +233,8 @@ def test_the_bundled_text_is_announced(folder, monkeypatch):
         text.write("Of the course.\n")
     out = run_here(line)[1]
     assert "is the bundled text" not in out
-    assert "birth_dev.tsv is the bundled one, about invented people, but the text is not: if that is the course's, replace it" in out
+    cure = "if that is the course's, replace it, too, and redo what used it."
+    assert f"birth_dev.tsv is the bundled one, about invented people, but the text is not: {cure}\n" in out
     line = f"{TRAIN} --finetune_corpus_path birth_dev.tsv"
     assert "birth_dev.tsv is the bundled one" in run_here(line)[1]
 
@@ -513,7 +514,8 @@ def no_memory_on_a_gpu():
 def test_too_little_memory_gets_one_line_and_the_cure(ask_too_much, capsys):
     assert run_reporting_errors(ask_too_much) == 2
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "error: not enough memory: in training, a smaller --batch_size takes less; another --device" in err
+    cure = "in training, a smaller --batch_size takes less; another --device may have more"
+    assert err.count("\n") == 1 and f"error: not enough memory: {cure}" in err
 
 
 def test_a_blank_question_is_none():
@@ -558,10 +560,10 @@ def test_what_can_t_be_written_for_a_while_does_not_silence_the_rest(capfd):
 def test_a_card_replaces_no_input(folder):
     Path("pairs.json").write_text("Where was Ada born?\tUlm\n", encoding="utf-8")
     code, _, err = run_here("finetune vanilla wiki.txt --finetune_corpus_path pairs.json --writing_params_path pairs")
-    assert code == 2 and "error: can't write pairs.json: it is one of the inputs, or not an ordinary file" in err
+    assert code == 2 and "error: pairs.json, where the card of pairs goes, is one of the inputs, or not an ordinary file" in err
     Path("p.json").mkdir()
     code, _, err = run_here(TRAIN)
-    assert code == 2 and "error: can't write p.json: it is one of the inputs, or not an ordinary file" in err
+    assert code == 2 and "error: p.json, where the card of p goes, is one of the inputs, or not an ordinary file" in err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a FIFO")

@@ -209,8 +209,9 @@ def test_the_invented_corpus_is_announced(project, monkeypatch):
     assert "whose people are invented" in out and "about invented people" not in out
     del bundled["wiki.txt"]  # as if the course's text were there, but none of the course's tables
     out = collect(project)[1]
+    cure = "if that is the course's, replace it, too, and redo what used it."
     for name in names[1:]:
-        assert f"{name} is the bundled one, about invented people, but the text is not: if that is the course's, replace it" in out
+        assert f"{name} is the bundled one, about invented people, but the text is not: {cure}\n" in out
 
 
 # ---------------------------------------------------------------- make reproduce
