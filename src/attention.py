@@ -82,7 +82,7 @@ class Attention(nn.Module):
 class CausalCrossAttention(Attention):
     """Y_i = softmax((X_q Q_i)(X_kv K_i)^T / sqrt(D)) (X_kv V_i): queries and keys from two sequences.
 
-    Query i sees keys 0...i, whatever the two lengths (Vaswani et al. 2017, equation 1, with a mask).
+    Query t sees keys 0...t, whatever the two lengths (Vaswani et al. 2017, equation 1, with a mask; biases left out here).
     """
 
     def add_scoring(self, config: Any) -> None:
@@ -129,7 +129,7 @@ class RotarySelfAttention(CausalSelfAttention):
 
 
 class SynthesizerAttention(Attention):
-    """Y_i = softmax(ReLU(X w1_i) w2 + b2) (X V_i): scores from each position alone.
+    """Y_i = softmax(ReLU(X w1_i + b1_i) w2 + b2) (X V_i): scores from each position alone.
 
     The dense Synthesizer of Tay et al. 2020 (section 3.1), w2 shared by the heads. w2 scores block_size - 1
     positions, the length of a training example, and is cut to the length at hand.

@@ -146,7 +146,7 @@ class CutBatches(Batches):
             chosen = chosen - len(dataset)
         if len(self.codes) == 1:
             cuts = [Cuts(*map(torch.cat, zip(*cuts, strict=True)))]
-        targets = torch.cat([c.length - c.blank for c in cuts]) + 1  # (B,) the string and two sentinels, less one for the shift
+        targets = torch.cat([c.length - c.blank for c in cuts]) + 1  # (B,) the string and two masks, less one for the shift
         widths = torch.cat([c.offset + c.length for c in cuts]) + 1
         widest = min(round_up(int(widths.max()), self.shapes.multiple), self.positions)
         order = widths.argsort()

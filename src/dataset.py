@@ -3,7 +3,8 @@
     python src/dataset.py namedata          prints four questions with answers
     python src/dataset.py charcorruption    prints four corrupted documents
 
-Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 entries, where y[t] follows x[t].
+Both give pairs (x, y) of character indices, int64 tensors of block_size - 1 entries, where y[t] is what
+follows x[t], or PAD, which carries no loss.
 """
 
 if __name__ == "__main__":
@@ -28,7 +29,7 @@ READ_FOR_NAMES = 3000  # documents, at most: a large text is not read to its end
 
 
 class Cuts(NamedTuple):
-    """How examples are made from a dataset's `codes`, (B,) int64 each: `corrupt`'s arguments, and which targets count."""
+    """How examples are made from a dataset's `codes`: `corrupt`'s arguments, and which targets count; (B,) int64 each."""
 
     begin: Tensor  # where the document begins in the codes
     length: Tensor
@@ -48,7 +49,7 @@ def corrupt(document: str, length: int, start: int, span: int) -> str:
 
 
 def draw_cuts(
-    n_characters: Tensor, longest: int, length_draws: int = 1, masked: float = 0.25, generator: torch.Generator | None = None
+    lengths: Tensor, longest: int, length_draws: int = 1, masked: float = 0.25, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Random (length, start, span) for `corrupt`, each (B,), given the documents' lengths (B,).
 
@@ -59,13 +60,13 @@ def draw_cuts(
 
     def uniform(*times: int) -> Tensor:
         """(*times, B), uniform over [0, 1)"""
-        return torch.rand(*times, len(n_characters), dtype=torch.float64, generator=generator)
+        return torch.rand(*times, len(lengths), dtype=torch.float64, generator=generator)
 
     def integers(low: int, high: Tensor | int, *times: int) -> Tensor:
         """(*times, B), uniform over low ... high"""
         return low + (uniform(*times) * (high - low + 1)).long()
 
-    length = integers(4, longest, length_draws).amax(dim=0).minimum(n_characters)
+    length = integers(4, longest, length_draws).amax(dim=0).minimum(lengths)
     span = integers(1, ((2 * masked * length + uniform()).long() - 1).clamp(min=1)).minimum(length)
     return length, integers(0, length - span), span
 
@@ -85,9 +86,9 @@ class CharCorruptionDataset(Dataset):
     def __init__(
         self, data: str | EncodedText, block_size: int, length_draws: int = 1, offset: int = 0, salient_share: float = 0.0
     ) -> None:
-        self.longest = min(block_size * 7 // 8, block_size - 2 - offset)  # two sentinels must fit, too
+        self.longest = min(block_size * 7 // 8, block_size - 2 - offset)  # two masks must fit, too
         if self.longest < 4:
-            raise UserError(f"a block of {block_size} characters is too short for {offset + 4} of text and two sentinels")
+            raise UserError(f"a block of {block_size} characters is too short for {offset + 4} of text and two masks")
         if not 0 <= salient_share < 0.5:
             raise UserError(f"salient_share is {salient_share}: it must be at least 0 and below a half, or more than a quarter is masked")
         self.text = encode_text(data) if isinstance(data, str) else data
@@ -111,8 +112,8 @@ class CharCorruptionDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         index = range(len(self))[index]  # or IndexError
-        _, length, start, span, *_ = (int(column) for column in self.cuts(torch.tensor([index])))
-        text = corrupt(self.data[index], length, start, span)
+        cut = self.cuts(torch.tensor([index]))
+        text = corrupt(self.data[index], int(cut.length), int(cut.start), int(cut.span))
         block = self.encode_at_offset(text.ljust(self.block_size - self.offset, PAD_CHAR))  # (block_size,)
         y = block[1:].clone()
         y[: self.offset] = PAD
@@ -124,18 +125,18 @@ class CharCorruptionDataset(Dataset):
 
     def cuts(self, indices: Tensor, generator: torch.Generator | None = None) -> Cuts:
         """Draw a cut for each of the documents (B,)."""
-        begin, n_characters = self.text.spans(indices)
+        begin, lengths = self.text.spans(indices)
         masked = (0.25 - 0.5 * self.salient_share) / (1 - self.salient_share)  # by ordinary cuts
-        cuts = torch.stack(draw_cuts(n_characters, self.longest, self.length_draws, masked, generator))  # (3, B)
+        cuts = torch.stack(draw_cuts(lengths, self.longest, self.length_draws, masked, generator))  # (3, B)
         if self.salient_share:
             kind, which = torch.rand(2, len(indices), dtype=torch.float64, generator=generator)
             nameless = []
             for row in (kind < self.salient_share).nonzero()[:, 0].tolist():
-                if names := self.names.of(self.spell_beginning(int(begin[row]), int(n_characters[row]))):
+                if names := self.names.of(self.spell_beginning(int(begin[row]), int(lengths[row]))):
                     cuts[:, row] = torch.tensor(names[int(which[row] * len(names))].cut)
                 else:
                     nameless.append(row)
-            cuts[:, nameless] = torch.stack(draw_cuts(n_characters[nameless], self.longest, self.length_draws, 0.5, generator))
+            cuts[:, nameless] = torch.stack(draw_cuts(lengths[nameless], self.longest, self.length_draws, 0.5, generator))
         return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
 
     def learn_names(self, places: Set[str]) -> None:
@@ -143,9 +144,9 @@ class CharCorruptionDataset(Dataset):
         spans = self.text.spans(torch.arange(min(len(self), READ_FOR_NAMES)))
         self.names.learn(map(self.spell_beginning, *(column.tolist() for column in spans)), places)
 
-    def spell_beginning(self, begin: int, n_characters: int) -> str:
+    def spell_beginning(self, begin: int, length: int) -> str:
         """As much of a document as is searched for names."""
-        return self.text.spell(begin, min(n_characters, self.longest + 2))
+        return self.text.spell(begin, min(length, self.longest + 2))
 
 
 class NameDataset(Dataset):

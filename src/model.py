@@ -1,6 +1,6 @@
 """The model: a character GPT in four variants that share everything except what their names say.
 
-    vanilla      embed -> Block x n_layer -> LayerNorm -> head
+    vanilla      embed -> Block x n_layer -> LayerNorm -> head (logits)
     synthesizer  the same, with SynthesizerAttention in each block
     rope         the same, with RotarySelfAttention in each block and no position embeddings
     perceiver    embed -> DownProjectBlock -> Block x (n_layer - 2) -> UpProjectBlock (queries: embed) -> LayerNorm -> head
@@ -108,7 +108,7 @@ class CrossBlock(Block):
 
 
 class DownProjectBlock(CrossBlock):
-    """The perceiver's first block: m learned queries C read the input."""
+    """The perceiver's first block: m learned queries, `C` (not the width), read the input."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -152,7 +152,7 @@ class GPT(nn.Module):
             self.blocks = nn.Sequential(*(Block(config) for _ in range(config.n_layer)))
         self.ln_f = nn.LayerNorm(config.n_embd)
         self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        self.apply(init_linear)
+        self.apply(init_weights)
 
     def get_block_size(self) -> int:
         """The longest input that `forward` takes."""
@@ -185,7 +185,7 @@ class GPT(nn.Module):
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=self.ignored_target)
 
 
-def init_linear(module: nn.Module) -> None:
+def init_weights(module: nn.Module) -> None:
     """Weights normal with a standard deviation of 0.02, biases 0 (GPT-2).
 
     The rest is initialised where it is made: LayerNorm to 1 and 0, `pos_emb` to 0, `C` Xavier uniform, `w2` uniform.

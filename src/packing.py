@@ -107,7 +107,7 @@ class PackedCopy(BF16Copy):
     def synthesize(self, layer: SynthesizerAttention, x: Tensor) -> Tensor:
         """SynthesizerAttention within each sequence: (N, C) -> (N, C)
 
-        Its scores are products, too: of queries [ReLU(x w1_i), 1] with the positions' keys [w2; b2]. The kernels want eight more
+        Its scores are products, too: of queries [ReLU(x w1_i + b1_i), 1] with the positions' keys [w2; b2]. The kernels want eight more
         columns rather than one: the queries' other seven ones meet zeros in the keys.
         """
         q = F.pad(layer.w1(x).relu().unflatten(1, (layer.n_head, -1)), (0, 8), value=1.0)  # (N, H, D + 8)

@@ -1,8 +1,8 @@
 """The training loop: any model that returns (logits, loss), on any map-style dataset of (x, y) pairs.
 
 Every random choice of a run is a function of (seed, step): these determine the batch of a step (drawn with torch, or with
-Python's `random`), and reseed the default generator, which dropout uses, at each step. A seed and a step number are
-therefore all there is to know about a run's randomness, whatever the number of workers or cores.
+Python's `random`), and reseed the default generator, which dropout uses, at each step (differently in each of several
+processes). A seed and a step number are therefore all there is to know about a run's randomness.
 """
 
 import math
@@ -63,8 +63,8 @@ class TrainerConfig:
 def learning_rate(tokens: int, config: TrainerConfig) -> float:
     """The rate of the step after `tokens` tokens: a linear rise, then a cosine down to the floor.
 
-    As in the assignment's trainer, which sets the rate after each step, so that the first one runs at the peak, and does
-    not stop the cosine at its end, so that the rate is back at the peak by 2 * final_tokens, and falls again.
+    As in the assignment's trainer, the first step runs at the peak (it sets the rate after each step), and the cosine goes
+    on past its end: the rate is back at the peak by 2 * final_tokens, and falls again.
     """
     if not config.lr_decay or tokens == 0:
         return config.learning_rate
@@ -136,7 +136,7 @@ class Trainer:
         config = self.config
         batches = self.batches(self.train_dataset, config.max_epochs)
         pause = 1 if sys.stderr.isatty() else 30  # seconds between two updates of the bar: a log file needs fewer
-        n_examples, seen = (batches.examples_before(step) for step in (len(batches), self.step))
+        n_examples, seen = batches.examples_before(len(batches)), batches.examples_before(self.step)
         look = {"unit": "ex", "smoothing": 0.05, "mininterval": pause, "dynamic_ncols": True, "disable": processes.rank() > 0}
         with tqdm(total=n_examples, initial=seen, **look) as bar:
             began = time.monotonic() - self.seconds
@@ -209,9 +209,9 @@ class Trainer:
         """Log the latest steps: the only place that waits for the device."""
         if not self.unread:
             return
-        losses, norms = torch.stack([torch.stack([loss, norm]) for loss, norm, _ in self.unread]).T.tolist()
-        first = self.step - len(losses)
-        for step, (loss, norm, (*_, rate)) in enumerate(zip(losses, norms, self.unread, strict=True), start=first):
+        read = torch.stack([torch.stack([loss, norm]) for loss, norm, _ in self.unread]).tolist()
+        rates = [rate for *_, rate in self.unread]
+        for step, ((loss, norm), rate) in enumerate(zip(read, rates, strict=True), start=self.step - len(read)):
             if not math.isfinite(loss):
                 raise UserError(f"the loss is {loss} in step {step + 1}: {CURE_OF_NAN}")
             self.recent_losses.append(loss)
