@@ -5,7 +5,7 @@
 # make test-browser   the page of evaluate --report_path in Chromium; screenshots go to pictures/
 # make soak   runs killed by the hundred, files damaged by the thousand: half an hour
 # make lint   ruff
-# make autograder [ANSWERS=birth_test.tsv] [INDEX=URL]   autograder.zip for Gradescope; URL: where pip finds CPU-only PyTorch
+# make autograder [ANSWERS=birth_test.tsv] [INDEX=URL] [RECIPE=NAME]   autograder.zip for Gradescope; URL: where pip finds CPU-only PyTorch
 PYTHON ?= python3
 BIN := .venv/bin
 WORKS := $(shell $(BIN)/python -c "import pip; print(1)" 2>/dev/null)
@@ -35,7 +35,7 @@ lint: .venv/development
 	$(BIN)/python -m ruff format --check .
 
 autograder:
-	$(if $(WORKS),$(BIN)/python,$(PYTHON)) autograder/build.py $(if $(ANSWERS),--answers "$(ANSWERS)") $(if $(INDEX),--index "$(INDEX)")
+	$(if $(WORKS),$(BIN)/python,$(PYTHON)) autograder/build.py $(if $(ANSWERS),--answers "$(ANSWERS)") $(if $(INDEX),--index "$(INDEX)") $(if $(RECIPE),--recipe "$(RECIPE)")
 
 # an existing environment stays, unless its Python is gone or too old; one left without pip by an interruption gets it
 .venv/runtime: requirements.txt $(if $(WORKS),,anew)

@@ -26,6 +26,7 @@ def main() -> None:
     parser = Parser(description="Build autograder.zip.")
     parser.add_argument("--data", type=Path, default=ROOT, help=f"a folder with {TEXT}, {DEV} and {TEST} (default: the project's)")
     parser.add_argument("--answers", type=Path, help=f"{TEST} with a tab and a place after each question; else the test is not graded")
+    parser.add_argument("--recipe", help="the --recipe that the parameters were trained with, if their model is of another size")
     parser.add_argument("--index", help="an index where pip finds other builds of PyTorch, such as the far smaller CPU-only ones")
     parser.add_argument("--out", type=Path, default=Path("autograder.zip"))
     args = parser.parse_args()
@@ -45,6 +46,8 @@ def main() -> None:
     files["unfinished.json"] = json.dumps(unfinished().as_json(0.0)).encode()
     if args.answers is not None:
         files["answers.tsv"] = args.answers
+    if args.recipe is not None:
+        files["recipe"] = args.recipe.encode()
     if args.index is not None:
         files["pip.conf"] = f"[global]\nextra-index-url = {args.index}\n".encode()
     write_zip(args.out, files, executable=("setup.sh", "run_autograder"))

@@ -1,9 +1,9 @@
 """Taking rights away from the current process, for good, before it runs a stranger's code (Linux).
 
-Landlock keeps it from files, TCP and signals to other processes, a seccomp filter keeps it from sockets of any kind, from
-memory and keys that belong to no process and, where it shares its user with others, from what Landlock lets it change of their
-files. Root loses its capabilities. The numbers are from the kernel's headers: landlock.h, prctl.h, seccomp.h, bpf_common.h,
-unistd.h (docs.kernel.org: userspace-api/landlock, userspace-api/seccomp_filter).
+Landlock keeps it from files, TCP and signals to other processes, a seccomp filter keeps it from sockets to others, from other
+processes' limits, from memory and keys that belong to no process and, where it shares its user with others, from what Landlock
+lets it change of their files. Root loses its capabilities. The numbers are from the kernel's headers: landlock.h, prctl.h,
+seccomp.h, bpf_common.h, unistd.h (docs.kernel.org: userspace-api/landlock, userspace-api/seccomp_filter).
 """
 
 import ctypes
@@ -36,6 +36,7 @@ OWNERS_CALLS = {
     "x86_64": (90, 91, 268, 452, 92, 93, 94, 260, 132, 235, 261, 280, 188, 189, 190, 197, 198, 199, 463, 466, 469),
     "aarch64": (52, 53, 452, 54, 55, 88, 5, 6, 7, 14, 15, 16, 463, 466, 469),
 }
+SET_LIMITS = {"x86_64": 302, "aarch64": 261}  # prlimit64, also of any other process of the same user
 FOREIGN = 0x40000000  # from here on, x86_64 has the same calls under other numbers
 
 
@@ -104,10 +105,13 @@ class Program(ctypes.Structure):
 
 
 def filter_program(shares_user: bool) -> Program:
-    """A filter that refuses the system calls of ARCHITECTURES, an owner's if asked, and all of another architecture or numbering."""
+    """A filter that refuses the system calls of ARCHITECTURES, an owner's if asked, and all of another architecture or numbering.
+
+    Limits are refused to be set, or seen, unless of process 0, which is the caller.
+    """
     architecture, refused = ARCHITECTURES[platform.machine()]
     refused += OWNERS_CALLS[platform.machine()] if shares_user else ()
-    end = len(refused) + 2  # where the jumps below lead, counted from the first comparison of the number
+    end = len(refused) + 5  # where the jumps below lead, counted from the first comparison of the number
     lines = [
         (LOAD, 0, 0, 4),  # the architecture
         (JUMP_IF_EQUAL, 1, 0, architecture),
@@ -115,6 +119,9 @@ def filter_program(shares_user: bool) -> Program:
         (LOAD, 0, 0, 0),  # the number of the call
         (JUMP_IF_AT_LEAST, end - 1, 0, FOREIGN),
         *((JUMP_IF_EQUAL, end - 2 - n, 0, number) for n, number in enumerate(refused)),
+        (JUMP_IF_EQUAL, 0, 2, SET_LIMITS[platform.machine()]),
+        (LOAD, 0, 0, 16),  # the call's first argument: a process
+        (JUMP_IF_EQUAL, 0, 1, 0),
         (RETURN, 0, 0, ALLOW),
         (RETURN, 0, 0, REFUSE),
     ]

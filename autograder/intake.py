@@ -64,7 +64,7 @@ def files_of_zip(path: Path) -> Iterator[Found]:
     """The files in a zip, none of them unpacked yet."""
     archive = zipfile.ZipFile(path)
     for entry in archive.infolist():
-        name = entry.orig_filename.replace("\\", "/").removeprefix("./")  # as written by old zip programs on Windows, and by others
+        name = with_slashes(entry.orig_filename).removeprefix("./")  # which some programs put first
         kind = stat.S_IFMT(entry.external_attr >> 16)
         flaw = NO_FILE if kind not in (0, stat.S_IFREG) else "is encrypted" if entry.flag_bits & 1 else None
         if name and not name.endswith("/") and kind != stat.S_IFDIR:
@@ -76,12 +76,17 @@ def files_of_folder(folder: Path) -> Iterator[Found]:
     ahead = [folder]
     while ahead:
         for path in ahead.pop().iterdir():
-            name, status = path.relative_to(folder).as_posix(), path.lstat()
+            name, status = with_slashes(path.relative_to(folder).as_posix()), path.lstat()
             if stat.S_ISDIR(status.st_mode):
                 ahead.append(path)
             else:
                 flaw = None if stat.S_ISREG(status.st_mode) else NO_FILE
                 yield Found(name, status.st_size, lambda path=path: path.open("rb"), flaw)
+
+
+def with_slashes(name: str) -> str:
+    """A name as old zip programs on Windows write it, in the usual form; unpacking may have kept their backslashes."""
+    return name.replace("\\", "/")
 
 
 def is_plain(name: str) -> bool:

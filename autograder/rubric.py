@@ -39,6 +39,10 @@ class Outcome:
     score: float | None = None
     passed: bool | None = None
 
+    def rank(self) -> tuple[float, bool, bool]:
+        """Greater for the better of two outcomes of an item."""
+        return self.score or 0.0, self.passed is not False, bool(self.passed)
+
     def __post_init__(self) -> None:
         """Show what a submission says as plain text and nothing else."""
         text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in self.output)

@@ -199,8 +199,11 @@ def test_the_folder_that_is_graded_has_the_code_and_the_files(names, root):
         assert find_root(some) == root
 
 
-def test_as_gradescope_unpacks_it(grading, data, hides, tmp_path):
-    zipfile.ZipFile(zipped(written(data, "perceiver"), tmp_path / "a.zip")).extractall(tmp_path / "submission")
+@pytest.mark.parametrize("separator", ["/", pytest.param("\\", marks=pytest.mark.skipif(os.name != "posix", reason="is none in names"))])
+def test_as_gradescope_unpacks_it(grading, data, hides, tmp_path, separator):
+    """Of a zip with backslashes, as old programs on Windows write it, the names may be left as they are."""
+    files = {name.replace("/", separator): content for name, content in written(data, "perceiver").items()}
+    zipfile.ZipFile(zipped(files, tmp_path / "a.zip")).extractall(tmp_path / "submission")
     assert not lost(grading(tmp_path / "submission"), hides)
 
 
@@ -257,9 +260,13 @@ def not_pretrained_by_name_alone(files):
 
 
 CARELESS = {
-    "nothing in it": (lambda _: {"notes.txt": b""}, EVERYTHING, "Missing"),
-    "parameters missing": (without("vanilla.finetune.params"), {"vanilla dev", "vanilla test"}, "Missing: vanilla.finetune.params"),
-    "predictions missing": (without("vanilla.nopretrain.test.predictions"), {"nopretrain"}, "Missing: vanilla.nopretrain"),
+    "nothing in it": (lambda _: {"notes.txt": b""}, EVERYTHING, "Missing beside src/"),
+    "parameters missing": (
+        without("vanilla.finetune.params"),
+        {"vanilla dev", "vanilla test"},
+        "Missing beside src/: vanilla.finetune.params",
+    ),
+    "predictions missing": (without("vanilla.nopretrain.test.predictions"), {"nopretrain"}, "Missing beside src/: vanilla.nopretrain"),
     "no variant": (lambda files: {k: v for k, v in files.items() if "perceiver" not in k}, {"variant test"}, "There is none of perceiver"),
     "no code": (lambda files: {k: v for k, v in files.items() if "src" not in k}, EVERYTHING, "did not answer"),
     "code that is no Python": (with_code("def ("), EVERYTHING, "SyntaxError"),
@@ -350,7 +357,7 @@ HOSTILE = {
     "a bomb": (lambda files: files | {"vanilla.model.params": BOMB}, EVERYTHING, "70 MB"),
     "thousands of files": (lambda files: files | {f"x/{n}": b"" for n in range(5001)}, EVERYTHING, "more than 5000"),
     "prints results": (with_code(FAKE), set(), ""),
-    "prints results and ends": (with_code(f"{FAKE}; raise SystemExit(0)"), EVERYTHING, "gave 1 answers"),
+    "prints results and ends": (with_code(f"{FAKE}; raise SystemExit(0)"), EVERYTHING, "wrote no answers to --outputs_path"),
     "rewrites the results": (with_code(REWRITE), set(), ""),
     "ends early": (with_code("import os; os._exit(0)"), EVERYTHING, "ended early"),
     "sleeps": (with_code("import time; time.sleep(1000)"), EVERYTHING, "longer than"),
@@ -360,7 +367,7 @@ HOSTILE = {
     "fills the disk with files that it has deleted": (with_code(HOLD), EVERYTHING, "wrote more than" if sys.platform == "linux" else ""),
     "leaves processes behind": (with_code(OUTLIVE), set(), ""),
     "looks for the answers": (with_code(PEEP), set(), ""),
-    "a link in place of its answers": (with_code(LINK), EVERYTHING, "gave 1 answers"),
+    "a link in place of its answers": (with_code(LINK), EVERYTHING, "wrote no answers to --outputs_path"),
     "removes all files": (with_code(SPOIL), EVERYTHING, "answers"),
     "writes the grader's result itself": (with_code(PRETEND), EVERYTHING, "no"),
     "a result to choke on": (with_code(NESTED), EVERYTHING, "No result"),
@@ -460,6 +467,41 @@ def test_of_two_variants_the_better_counts(grading, data, hides):
     assert lost(report, hides) == ({"variant test"} if hides else set())
 
 
+def test_which_variant_is_better_on_the_test_does_not_show_in_the_line_on_dev(data, monkeypatch):
+    lines = set()
+    for better in ("perceiver", "synthesizer"):
+        grader = Grader(data, None, None)
+        grader.taken, grader.described = {name for part in ("perceiver", "synthesizer") for name in PARTS[part]}, {}
+        monkeypatch.setattr(Grader, "believed", lambda _, part, better=better: ({"dev": 9, "test": 9 * (part == better)}, None))
+        grader.grade_variants()
+        assert grader.report.outcomes["variant test"].score == 8
+        lines.add(grader.report.outcomes["variant dev"].output)
+    assert len(lines) == 1
+
+
+def test_a_right_answer_to_the_test_that_is_not_the_models_costs_those_that_it_stands_for(data, tmp_path, monkeypatch):
+    grader = Grader(data, None, None)
+    grader.places["test"] = list(gold(data, "test").values())
+    grader.folder, grader.taken = tmp_path, set(PARTS["vanilla"])
+    for name in PARTS["vanilla"]:
+        (tmp_path / name).write_bytes(written(data)[name])
+    handed_in = {split: read_predictions(tmp_path / name) for split, name in zip(("dev", "test"), PARTS["vanilla"][1:], strict=True)}
+    first = {"dev": range(24), "test": range(15)}  # of 51 and 45 questions, of which every other one is right, from the first on
+    monkeypatch.setattr(grade, "ASKED_AGAIN", {"dev": 24, "test": 15})
+    monkeypatch.setattr(grade, "choose", lambda many, hits: first["dev" if many == 24 else "test"])
+    for forged, right in ((0, {"dev": 25, "test": 20}), (1, {"dev": 26, "test": 23})):
+        again = {split: ["Lemuria" if n == forged else handed_in[split][n] for n in first[split]] for split in first}
+        monkeypatch.setattr(Grader, "answers_of", lambda *what, again=again: (again[what[3]], None))
+        assert grader.believed("vanilla") == (right, None)
+
+
+def test_a_perceiver_whose_latents_have_another_name_is_not_taken_for_vanilla():
+    state = GPT(GPTConfig(9, 8, n_layer=3, n_head=2, n_embd=8, perceiver=True, bottleneck_dim=4)).state_dict()
+    assert describe(state)["variant"] == "perceiver"
+    renamed = {name.replace("down_block.C", "down_block.basis"): tensor for name, tensor in state.items()}
+    assert describe(renamed)["variant"] == "none known"
+
+
 def test_rope_whose_angles_are_not_saved_is_not_taken_for_vanilla():
     state = GPT(GPTConfig(9, 8, n_layer=2, n_head=2, n_embd=8, rope=True)).state_dict()
     assert describe(state)["variant"] == "rope"
@@ -517,6 +559,9 @@ def test_the_code_is_nobody_has_no_way_to_the_network_and_leaves_nothing(tmp_pat
     outside = str(tmp_path / "outside")
     attempts = "socket.socket()", "socket.socket(socket.AF_UNIX)", "os.memfd_create('x')", "os.setuid(12)", "os.listdir('/tmp')"
     on_others = f"os.chmod({outside!r}, 0o4777)", f"os.chown({outside!r}, os.getuid(), -1)", f"os.utime({outside!r})"
+    if sys.platform == "linux":
+        doors += "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"  # its own
+        on_others += ("resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE)",)
     for attempt in (*attempts, *on_others, f"os.setxattr({outside!r}, 'user.x', b'')"):
         doors += f"try:\n    {attempt}\n    print('open:', {attempt!r})\nexcept (OSError, AttributeError):\n    pass\n"
     for call in ("shmget(0, 4096, 0o1600)", "msgget(0, 0o1600)", "semget(0, 1, 0o1600)", "syscall(250, 0, -3, 0)"):
@@ -792,6 +837,23 @@ def test_results_are_written_whatever_happens(data, tmp_path, monkeypatch, capsy
     assert err.count("\n") == 1 and "a submission's code finds no PyTorch here: pip install" in err
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs bash")
+def test_what_the_teacher_builds_in_is_handed_to_the_grader(data, tmp_path):
+    line = [sys.executable, ROOT / "autograder/build.py", "--data", data, "--answers", data / "gold.tsv", "--out", tmp_path / "a.zip"]
+    subprocess.run([*line, "--recipe", "quick"], check=True, capture_output=True)
+    zipfile.ZipFile(tmp_path / "a.zip").extractall(tmp_path / "source")
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "run_autograder").write_bytes((ROOT / "autograder/run_autograder").read_bytes())
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").write_text('#!/bin/sh\necho "$@"\n', encoding="utf-8")
+    (tmp_path / "bin/python3").chmod(0o755)
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+    said = subprocess.run(["bash", tmp_path / "run_autograder"], env=environment, capture_output=True, text=True, check=True).stdout
+    options = "--results results/results.json --answers source/answers.tsv --recipe quick"
+    assert said == f"source/autograder/grade.py submission {options}\n"
+    assert (tmp_path / "source/answers.tsv").read_bytes() == (data / "gold.tsv").read_bytes()
+
+
 def test_nothing_is_run_that_is_pickled_in_parameters(real, data, tmp_path):
     """The grader says what they are, as far as it can read them, and runs nothing in them."""
 
@@ -813,7 +875,9 @@ def test_nothing_is_run_that_is_pickled_in_parameters(real, data, tmp_path):
     torch.save({"my.embedding": torch.zeros(2)}, tmp_path / "perceiver.finetune.params")
     grader.taken = {"perceiver.finetune.params"}
     assert grader.describe_params()["perceiver.finetune.params"]["variant"] == "none known"
-    assert grader.report.for_instructor[-1] == "perceiver.finetune.params holds no model known here: other names of tensors"
+    assert grader.report.for_instructor[-1] == (
+        "perceiver.finetune.params holds no model known here: other names of tensors, so it is asked with --bottleneck_dim 64"
+    )
 
 
 def test_parameters_from_a_gpu_are_rewritten_for_a_machine_without_one(data, tmp_path, monkeypatch):
@@ -927,7 +991,7 @@ def test_nothing_of_the_outside_is_told_to_the_code(monkeypatch):
 
 def test_the_limits_are_those_that_gradescope_leaves_room_for():
     """Ten minutes and 768 MB."""
-    assert (grade.MINUTES, grade.SECONDS_TO_ANSWER, grade.SECONDS_TO_PROBE) == (8.5, 100, 60)
+    assert (grade.MINUTES, grade.SECONDS_TO_ANSWER, grade.SECONDS_TO_PROBE) == (8.5, 150, 60)
     assert (sandbox.MEMORY, sandbox.PROCESSES, sandbox.DISK) == (600 * 10**6, 64, 500 * 10**6)
 
 
