@@ -4,6 +4,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "src"))
+import python_version  # noqa: F401 - before what older Pythons don't understand
+
+# isort: split
 from console import UserError, run_reporting_errors
 from tables import read_questions
 

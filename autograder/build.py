@@ -11,11 +11,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
+import python_version  # noqa: F401 - before what older Pythons don't understand
+
+# isort: split
 from grade import read_answers, unfinished
 
 from cards import announce_bundled
 from console import Parser, UserError, run_reporting_errors
-from files import file_sha256, read_text, write_zip
+from files import check_output, file_sha256, read_text, write_zip
 from handout import DEV, TEST, TEXT
 from tables import read_questions
 
@@ -30,6 +33,7 @@ def main() -> None:
     parser.add_argument("--index", help="an index where pip finds other builds of PyTorch, such as the far smaller CPU-only ones")
     parser.add_argument("--out", type=Path, default=Path("autograder.zip"))
     args = parser.parse_args()
+    check_output(str(args.out), [args.answers, *(args.data / name for name in (TEXT, DEV, TEST))])
 
     questions, _ = read_questions(args.data / TEST)
     read_answers(args.answers, questions)

@@ -19,13 +19,16 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
+import python_version  # noqa: F401 - before what older Pythons don't understand
+
+# isort: split
 from checks import BLOCK_SIZE, LOOKS, corruption_properties, layer_difference, layer_tasks, random_lines
 from intake import Refused, take_in
 from rubric import RUBRIC, Outcome, Report
 from sandbox import Ended, Sandbox
 
 from console import Parser, UserError, run_reporting_errors
-from files import read_text, written_whole
+from files import check_output, read_text, written_whole
 from handout import ASKED_FOR, DEV, EDITION_VARIANTS, PARTS, ROUNDING, TEST, TEXT, variant_of
 from tables import are_right, read_questions, split_rows
 
@@ -301,6 +304,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="where Gradescope looks for the results")
     args = parser.parse_args()
     began = time.monotonic()
+    if args.results is not None:
+        check_output(str(args.results), [args.submission, args.answers, *(args.data / name for name in (TEXT, DEV, TEST))])
 
     def write(report: Report) -> None:
         if args.results is not None:

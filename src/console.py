@@ -65,6 +65,8 @@ def explain(end: BaseException) -> tuple[int, str]:
     if isinstance(end, ModuleNotFoundError):
         cure = "activate the environment of the project, or pip install -r requirements.txt"
         return UserError.exit_code, f"error: {end}: {cure}"
+    if isinstance(end, OSError) and end.filename is not None:  # a folder that is closed to the user, say
+        return UserError.exit_code, f"error: can't use {end.filename}: {end.strerror}"
     what = str(end).strip().split("\n")[0] or "no details are known"
     if lacks_memory(end):
         cure = "in training, a smaller --batch_size takes less; another --device may have more"

@@ -12,9 +12,10 @@ import math
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from checkpoint import load_model
-from console import Parser, run_reporting_errors
+from console import Parser, UserError, run_reporting_errors
 from dataset import CharCorruptionDataset
 from handout import DEV, PARTS, TEXT, TRAIN
 from inventions import read_taught
@@ -22,11 +23,12 @@ from make_corpus import write_world
 from page import write_page
 from recall import make_records
 from recipes import RECIPES
-from reproduce import reproduce
+from reproduce import ROOT, path_from, reproduce
 from tables import are_right, read_predictions, read_questions
 
 PEOPLE = 450
 FOLDER = Path("demo")
+ANSWERS = "birth_test.tsv"
 MODELS = {"nopretrain": "vanilla, no pretraining", "vanilla": "vanilla, pretrained", "perceiver": "perceiver, pretrained"}
 
 
@@ -35,8 +37,9 @@ def main() -> int:
     Parser(description="Run the whole experiment on a small scale, in demo/.").parse_args()
     started = time.monotonic()
     FOLDER.mkdir(exist_ok=True)
+    refuse_others()
     print(f"The main job on a small scale: an invented world of {PEOPLE} people instead of 2937, and a model a quarter of the size.")
-    write_world(PEOPLE, seed=1, out=FOLDER, answers=FOLDER / "birth_test.tsv")
+    write_world(PEOPLE, seed=1, out=FOLDER, answers=FOLDER / ANSWERS)
     if code := reproduce("perceiver", "quick", FOLDER):
         if code == 2:  # a checkpoint of another version's recipe, say
             print(f"To begin anew instead, delete the folder {FOLDER}.")
@@ -47,9 +50,20 @@ def main() -> int:
     print(f"What it knows and what it makes up, on a page: {FOLDER}/report.html")
     question = read_questions(FOLDER / DEV)[0][0]
     ask = f"ask vanilla {FOLDER}/{TEXT} --recipe quick --reading_params_path {FOLDER}/vanilla.finetune.params"
-    print(f'Ask it yourself: python src/run.py {ask} "{question}"')
-    print(f"What a grader would say: python autograder/grade.py {FOLDER}/assignment5.zip --data {FOLDER} --recipe quick")
+    run, grade = (path_from(Path(), ROOT / script) for script in ("src/run.py", "autograder/grade.py"))
+    print(f'Ask it yourself: python {run} {ask} "{question}"')
+    print(f"What a grader would say: python {grade} {FOLDER}/assignment5.zip --data {FOLDER} --recipe quick")
     return 0
+
+
+def refuse_others() -> None:
+    """Raise UserError if the folder has other files by the names of the world's."""
+    with TemporaryDirectory() as world:
+        write_world(PEOPLE, seed=1, out=Path(world), answers=Path(world, ANSWERS))
+        for path in sorted(Path(world).iterdir()):
+            there = FOLDER / path.name
+            if there.exists() and there.read_bytes() != path.read_bytes():
+                raise UserError(f"{there} is not this demo's: move it elsewhere, or delete the folder {FOLDER}")
 
 
 def write_report() -> None:

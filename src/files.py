@@ -40,7 +40,7 @@ def read_text(path: str | Path, may_be_blank: bool = False) -> str:
     return text
 
 
-def check_output(path: str, inputs: Iterable[str | None] = ()) -> None:
+def check_output(path: str, inputs: Iterable[str | Path | None] = ()) -> None:
     """Raise UserError if a file can't or should not be written: if it is one of the inputs, say; None and missing inputs are skipped."""
     output = Path(path)
     if len(os.fsencode(output.name)) > LONGEST_NAME:
@@ -54,9 +54,17 @@ def check_output(path: str, inputs: Iterable[str | None] = ()) -> None:
         raise UserError(f"can't write {path}: it names a folder")
 
 
-def is_taken(path: Path, inputs: Iterable[str | None]) -> bool:
+def is_taken(path: Path, inputs: Iterable[str | Path | None]) -> bool:
     """Whether what is there must not be replaced: one of the inputs, or no ordinary file; None and missing inputs are skipped."""
     return path.exists() and (not path.is_file() or any(other and Path(other).exists() and path.samefile(other) for other in inputs))
+
+
+def checkpoint_paths(params_path: str | Path) -> tuple[Path, Path]:
+    """Where a run that writes these parameters keeps its newest checkpoint, and the one before it."""
+    newest = Path(f"{params_path}.checkpoint")
+    if newest.is_symlink():  # the two are renamed, and must lie in one folder
+        newest = Path(os.path.realpath(newest))
+    return newest, Path(f"{newest}.previous")
 
 
 @contextmanager

@@ -6,6 +6,9 @@ DIR gets `wiki.txt`, `birth_places_train.tsv`, `birth_dev.tsv` and `birth_test_i
 (seed, i) alone: the files are the same each time, byte for byte, and are written in constant memory, whatever their size.
 """
 
+import python_version  # noqa: F401 - before what older Pythons don't understand
+
+# isort: split
 import math
 import random
 import re

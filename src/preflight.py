@@ -1,24 +1,15 @@
-"""Says in one line what a command lacks, instead of a traceback: imported before all else, and in the syntax of older Pythons."""
+"""Says in one line what a command that needs PyTorch lacks, as python_version.py does for all."""
 
-import os
+from python_version import refuse  # first: older Pythons lack some of the following
+
+# isort: split
 import re
-import sys
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-
-def refuse(why):
-    """End the command as every other mistake of a user does."""
-    sys.stderr.write("%s: error: %s\n" % (os.path.basename(sys.argv[0]), why))
-    sys.exit(2)
-
-
-if sys.version_info < (3, 11):
-    refuse("this is Python %d.%d, but 3.11 or newer is needed: make an environment with it" % sys.version_info[:2])
 for name in ("torch", "tqdm"):
     if find_spec(name) is None:
         refuse("No module named '%s': activate the environment of the project, or pip install -r requirements.txt" % name)
-
-from importlib.metadata import PackageNotFoundError, version
 
 try:
     release = re.match(r"(\d+)\.(\d+)", version("torch") or "")

@@ -8,6 +8,7 @@ optimizers and a step number are all that it takes to resume as if nothing had h
 import hashlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ import processes
 from cards import card_path
 from checkpoint import load_plain, unpacked_size
 from console import Stopped, UserError
-from files import clear_leftovers, reading, written_whole
+from files import checkpoint_paths, clear_leftovers, reading, written_whole
 from trainer import Trainer
 
 HASH_SIZE = hashlib.sha256().digest_size
@@ -35,10 +36,7 @@ class Checkpoints:
     """The checkpoints of a run; the plain values in `run` tell it from others."""
 
     def __init__(self, params_path: str | Path, run: dict[str, Any], minutes: float) -> None:
-        self.path = Path(f"{params_path}.checkpoint")
-        if self.path.is_symlink():  # the two are renamed, and must lie in one folder
-            self.path = Path(os.path.realpath(self.path))
-        self.previous = Path(f"{self.path}.previous")
+        self.path, self.previous = checkpoint_paths(params_path)
         self.run, self.minutes = run, minutes
         self.saved_at = time.monotonic()
         self.saved_step: int | None = None
@@ -200,10 +198,18 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints, received: Sequen
         checkpoints.save(trainer.state())
 
 
+def this_python() -> str:
+    """What to type for this interpreter: its name, where that finds it, or its path, as outside of its environment."""
+    found = shutil.which("python")
+    return "python" if found and Path(found).parent == Path(sys.executable).parent else sys.executable
+
+
 def farewell(step: int, saved: bool, checkpoints: Checkpoints) -> str:
     """What a run says when a signal ends it after that step."""
     quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
-    command = quoted(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
+    resume = [] if "--resume" in sys.argv else ["--resume"]
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)  # what comes after it is no flag
+    command = quoted([this_python(), *sys.argv[:end], *resume, *sys.argv[end:]])
     how = command if processes.count() == 1 else "the same command and --resume"
     kept = f"; going on replaces {checkpoints.previous}, which is an earlier run's" if checkpoints.earlier_kept else ""
     return f"stopped after step {step}{'' if saved else ', not saved'}{kept}; resume with: {how}"

@@ -7,13 +7,14 @@ python src/run.py --help
 import preflight  # noqa: F401 - before anything that may be missing
 
 # isort: split
+import os
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 from cards import card_path
 from console import Parser, UserError, first_one_speaks, number, run_reporting_errors
-from files import check_output, is_taken
+from files import check_output, checkpoint_paths, is_taken
 from recipes import RECIPES, VARIANTS
 
 NEEDED_FLAGS = {
@@ -101,7 +102,7 @@ def check_arguments(args: Namespace) -> None:
     for flag in outputs:
         if args.function not in OUTPUT_FLAGS[flag]:
             raise UserError(f"{args.function} takes no --{flag}: that is for {' and '.join(OUTPUT_FLAGS[flag])}")
-    if len({Path(path).resolve() for path in outputs.values()}) < len(outputs):
+    if len(set(map(os.path.realpath, outputs.values()))) < len(outputs):
         raise UserError("two outputs have the same path: change one of them")
     inputs = [args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path]
     if args.reading_params_path is not None:
@@ -109,10 +110,11 @@ def check_arguments(args: Namespace) -> None:
     for path in outputs.values():
         check_output(path, inputs)
     if args.writing_params_path is not None:
-        card = card_path(args.writing_params_path)
-        if is_taken(card, inputs):
-            why = "is one of the inputs, or not an ordinary file: name another output"
-            raise UserError(f"{card}, where the card of {args.writing_params_path} goes, {why}")
+        beside = dict.fromkeys(filter(Path.is_file, checkpoint_paths(args.writing_params_path)), "a checkpoint")  # else, training goes on
+        for path, what in ({card_path(args.writing_params_path): "the card"} | beside).items():
+            if is_taken(path, inputs):
+                why = "is one of the inputs, or not an ordinary file: name another output"
+                raise UserError(f"{path}, where {what} of {args.writing_params_path} goes, {why}")
 
 
 if __name__ == "__main__":

@@ -671,6 +671,21 @@ def test_answers_to_other_questions_are_refused(data, tmp_path, monkeypatch):
     assert run_reporting_errors(build.main) == 2 and not (tmp_path / "autograder.zip").exists()
 
 
+def test_what_it_is_given_is_not_written_over(data, tmp_path, monkeypatch, capsys):
+    answers, submission = (data / "gold.tsv").read_bytes(), zipped(written(data, "perceiver"), tmp_path / "a.zip").read_bytes()
+    (tmp_path / "gold.tsv").write_bytes(answers)
+    given, world = ["--answers", str(tmp_path / "gold.tsv")], ["--data", str(data)]
+    for main, line in (
+        (build.main, ["build.py", *world, *given, "--out", str(tmp_path / "gold.tsv")]),
+        (grade.main, ["grade.py", *world, str(tmp_path / "a.zip"), *given, "--results", str(tmp_path / "gold.tsv")]),
+        (grade.main, ["grade.py", *world, str(tmp_path / "a.zip"), "--results", str(tmp_path / "a.zip")]),
+    ):
+        monkeypatch.setattr(sys, "argv", line)
+        assert run_reporting_errors(main) == 2
+        assert f"can't write {line[-1]}: it is one of the inputs" in capsys.readouterr().err
+    assert (tmp_path / "gold.tsv").read_bytes() == answers and (tmp_path / "a.zip").read_bytes() == submission
+
+
 @pytest.mark.parametrize(("missing", "points"), [("nothing", 20), ("vanilla.finetune.params", 15)])
 def test_without_answers_the_test_is_confirmed_and_not_graded(data, tmp_path, monkeypatch, missing, points):
     monkeypatch.setattr(Grader, "describe_params", lambda _: {})

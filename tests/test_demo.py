@@ -11,6 +11,7 @@ import torch
 
 import demo
 from checkpoint import save_params
+from console import UserError
 from dataset import CharCorruptionDataset
 from handout import DEV, PARTS, TEXT, variant_of
 from helpers import sharpened
@@ -29,6 +30,7 @@ MAKE = pytest.mark.skipif(sys.platform == "win32" or shutil.which("make") is Non
     [
         ("reproduce EDITION=rope RECIPE=laptop", "src/reproduce.py --edition rope --recipe laptop"),
         ("autograder ANSWERS=gold.tsv INDEX=URL", 'autograder/build.py --answers "gold.tsv" --index "URL"'),
+        ("autograder ANSWERS=gold.tsv INDEX=URL RECIPE=quick", 'autograder/build.py --answers "gold.tsv" --index "URL" --recipe "quick"'),
     ],
 )
 def test_make_hands_on_what_is_typed(typed, command):
@@ -108,9 +110,25 @@ Birth places of 10 people about whom the model was asked nothing in training:
 """
         in out
     )
+    for script in ("src/run.py", "autograder/grade.py"):  # from wherever it was started
+        (typed,) = re.findall(rf": python (\S*{script}) ", out)
+        assert Path(typed).samefile(ROOT / script)
     page = (tmp_path / "demo/report.html").read_text(encoding="utf-8")
     for name, wrong in {"vanilla, no pretraining": 10, "vanilla, pretrained": 0, "perceiver, pretrained": 7}.items():
         assert f"{name}: {wrong} wrong answers" in page
+
+
+def test_others_files_in_its_folder_are_left_alone(replace_commands, tmp_path):
+    replace_commands(lambda *_: 3)
+    assert [demo.main(), demo.main()] == [3, 3]  # its own are written anew
+    for name in ("wiki.txt", "birth_dev.tsv", "birth_test.tsv"):
+        own = (tmp_path / "demo" / name).read_bytes()
+        (tmp_path / "demo" / name).write_text("the course's", encoding="utf-8")
+        with pytest.raises(UserError, match=rf"demo.{name} is not this demo's: move it elsewhere, or delete the folder demo$"):
+            demo.main()
+        assert (tmp_path / "demo" / name).read_text(encoding="utf-8") == "the course's"
+        (tmp_path / "demo" / name).write_bytes(own)
+    assert demo.main() == 3
 
 
 def test_a_command_that_failed_ends_it(replace_commands, tmp_path, capsys):

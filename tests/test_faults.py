@@ -71,7 +71,10 @@ def test_a_signal_ends_the_run_in_good_order_and_says_how_to_go_on(folder, numbe
     assert process.returncode == code
     said = errors.rstrip().split("\n")[-1]
     assert "stopped after step " in said and "Traceback" not in errors
-    assert said.split("resume with: ")[1] == shlex.join(["python", str(RUN), *f"{LONG} --checkpoint_minutes 0 --resume".split()])
+    python, *line = shlex.split(said.split("resume with: ")[1])
+    assert line == [str(RUN), *f"{LONG} --checkpoint_minutes 0 --resume".split()]
+    prefix = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True).stdout
+    assert prefix == f"{sys.prefix}\n"  # this environment
     assert not Path("a.params").exists() and Path("a.params.checkpoint").exists()
     code, _, errors = execute(f"{LONG} --resume --seed 1")
     assert code == 2 and errors.startswith("run.py: error: a.params.checkpoint is of a run with seed 0, not 1: give the same")

@@ -205,6 +205,12 @@ def test_the_advice_against_another_run_s_checkpoint_does_not_cost_this_one_s(tm
     assert "earlier" not in farewell(1, True, saved(tmp_path, 1))
 
 
+def test_what_resumes_comes_before_the_end_of_the_flags(tmp_path, monkeypatch):
+    for typed, resumes in (("-- -wiki.txt", "--resume -- -wiki.txt"), ("--resume -- -wiki.txt",) * 2, ("wiki.txt", "wiki.txt --resume")):
+        monkeypatch.setattr(sys, "argv", ["src/run.py", "pretrain", "vanilla", *typed.split()])
+        assert farewell(1, True, saved(tmp_path, 1)).endswith(f" src/run.py pretrain vanilla {resumes}")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="creating links needs a privilege on Windows")
 def test_a_link_for_a_checkpoint_stays_one_and_the_newest_two_lie_where_it_points(tmp_path):
     (tmp_path / "disk").mkdir()

@@ -622,6 +622,12 @@ EVALUATE = "evaluate vanilla wiki.txt --outputs_path o --eval_corpus_path birth_
             f"{TUNE} strange.tsv --writing_params_path pre.params --reading_params_path pre.params",
             "pre.params: it is one of the inputs, or not",
         ),
+        (
+            f"{TUNE} strange.tsv --reading_params_path pre.params.checkpoint --writing_params_path pre.params",
+            "pre.params.checkpoint, where a checkpoint of pre.params goes, is one of the inputs, or not an ordinary file",
+        ),
+        (f"{EVALUATE} pre.params --outputs_path {'o' * 300}", "its name is longer than 200 bytes"),
+        pytest.param(f"{EVALUATE} pre.params --eval_corpus_path {'q' * 300}", f"{'q' * 300}: File name too long", marks=UNIX),
         (f"{EVALUATE} pre.params --details_path pre.params.json", "can't write pre.params.json: it is one of the inputs, or not an"),
         (f"{TUNE} strange.tsv --writing_params_path strange.tsv", "can't write strange.tsv: it is one of the inputs, or not an"),
         (f"{EVALUATE} pre.params --outputs_path birth_dev.tsv", "can't write birth_dev.tsv: it is one of the inputs, or not an"),
@@ -797,6 +803,7 @@ def test_what_nobody_expected_gets_one_line_too_and_its_traceback_with_debug(fol
 
 
 COMMANDS = ["run.py", "dataset.py", "demo.py", "page.py", "reproduce.py", "submission.py"]
+OTHERS = ["london_baseline.py", "src/make_corpus.py", "autograder/grade.py", "autograder/build.py"]  # which need no PyTorch
 
 
 @pytest.mark.parametrize(
@@ -817,6 +824,16 @@ def test_in_the_wrong_environment_each_command_says_so_in_one_line(command, pret
     assert done.stderr.startswith(f"{command}: error: {why}") and done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["preflight.py", *COMMANDS])
-def test_what_says_so_is_understood_by_older_pythons(name):
-    ast.parse((ROOT / "src" / name).read_text(encoding="utf-8"), feature_version=(3, 8))
+@pytest.mark.parametrize("path", OTHERS)
+def test_a_command_that_needs_no_pytorch_needs_a_new_python_all_the_same(path):
+    program = f"import runpy, sys; sys.argv = ['{path}']; sys.path.insert(0, '{Path(path).parent.as_posix()}'); "
+    program += f"sys.version_info = (3, 9, 6, 'final', 0); runpy.run_path('{path}', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    why = "this is Python 3.9, but 3.11 or newer is needed: make an environment with it"
+    assert done.stderr == f"{Path(path).name}: error: {why}\n"
+
+
+@pytest.mark.parametrize("path", ["src/python_version.py", "src/preflight.py", *(f"src/{name}" for name in COMMANDS), *OTHERS])
+def test_what_says_so_is_understood_by_older_pythons(path):
+    ast.parse((ROOT / path).read_text(encoding="utf-8"), feature_version=(3, 8))

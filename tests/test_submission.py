@@ -74,13 +74,23 @@ def test_a_python_that_lacks_pytorch_is_passed_over(project):
         (bin_folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {flags} "$@"\n')
         (bin_folder / name).chmod(0o755)
     (bin_folder / "dirname").symlink_to(shutil.which("dirname"))
-    environment = {"PYTHON": str(bin_folder / "bare"), "PATH": str(bin_folder)}
+    environment = {"PYTHON": str(bin_folder / "bare"), "PATH": str(bin_folder), "PYTHONOPTIMIZE": "1"}
     command = [shutil.which("bash"), str(project / "collect_submission.sh"), "--help"]
     found = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, check=False)
     assert found.returncode == 0 and "--edition" in found.stdout, found.stderr
     (bin_folder / "python").unlink()
     none = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, check=False)
     assert none.returncode == 2 and none.stderr.count("\n") == 1 and "with PyTorch" in none.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="creating links needs a privilege on Windows")
+def test_of_an_older_zip_nothing_is_left_to_be_handed_in_by_mistake_where_it_is_a_link_too(project):
+    (project / "elsewhere.zip").write_bytes(b"an older one")
+    (project / "assignment5.zip").symlink_to("elsewhere.zip")
+    (project / "vanilla.model.params").unlink()
+    code, _, errors = collect(project)
+    assert code == 1 and "vanilla.model.params is missing" in errors
+    assert (project / "assignment5.zip").is_symlink() and not (project / "elsewhere.zip").exists()
 
 
 def names_in(project):
