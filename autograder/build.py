@@ -20,6 +20,7 @@ from cards import announce_bundled
 from console import Parser, UserError, run_reporting_errors
 from files import check_output, file_sha256, read_text, write_zip
 from handout import DEV, TEST, TEXT
+from recipes import RECIPES
 from tables import read_questions
 
 GRADER = ("grade.py", "rubric.py", "checks.py", "intake.py", "sandbox.py", "confinement.py", "probe.py", "requirements.txt")
@@ -29,7 +30,7 @@ def main() -> None:
     parser = Parser(description="Build autograder.zip.")
     parser.add_argument("--data", type=Path, default=ROOT, help=f"a folder with {TEXT}, {DEV} and {TEST} (default: the project's)")
     parser.add_argument("--answers", type=Path, help=f"{TEST} with a tab and a place after each question; else the test is not graded")
-    parser.add_argument("--recipe", help="the --recipe that the parameters were trained with, if their model is of another size")
+    parser.add_argument("--recipe", choices=RECIPES, help="what the parameters were trained with, if their model is of another size")
     parser.add_argument("--index", help="an index where pip finds other builds of PyTorch, such as the far smaller CPU-only ones")
     parser.add_argument("--out", type=Path, default=Path("autograder.zip"))
     args = parser.parse_args()

@@ -1,9 +1,9 @@
 """Taking rights away from the current process, for good, before it runs a stranger's code (Linux).
 
-Landlock keeps it from files, TCP and signals to other processes, a seccomp filter keeps it from sockets to others, from other
-processes' limits, from memory and keys that belong to no process and, where it shares its user with others, from what Landlock
-lets it change of their files. Root loses its capabilities. The numbers are from the kernel's headers: landlock.h, prctl.h,
-seccomp.h, bpf_common.h, unistd.h (docs.kernel.org: userspace-api/landlock, userspace-api/seccomp_filter).
+Landlock keeps it from files, TCP and signals to other processes, a seccomp filter from sockets (except between its own
+processes), other processes' limits, memory and keys that belong to no process and, where it shares its user with others, from
+what Landlock lets it change of their files. Root loses its capabilities. The numbers are from the kernel's headers: landlock.h,
+prctl.h, seccomp.h, bpf_common.h, unistd.h (docs.kernel.org: userspace-api/landlock, userspace-api/seccomp_filter).
 """
 
 import ctypes

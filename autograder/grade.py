@@ -30,6 +30,7 @@ from sandbox import Ended, Sandbox
 from console import Parser, UserError, run_reporting_errors
 from files import check_output, read_text, written_whole
 from handout import ASKED_FOR, DEV, EDITION_VARIANTS, PARTS, ROUNDING, TEST, TEXT, variant_of
+from recipes import RECIPES
 from tables import are_right, read_questions, split_rows
 
 MINUTES = 8.5  # for everything; Gradescope allows ten
@@ -160,7 +161,7 @@ class Grader:
         self.report.leaderboard["vanilla without pretraining, dev %"] = self.percent("dev", right["dev"])
 
     def grade_variants(self) -> None:
-        """The edition's variant; if there are several, the best in each item: which is better on the test must not show in another."""
+        """The edition's variant; if there are several, the best in each item by itself: which one passes the test must not show on dev."""
         keys = "variant dev", "variant test"
         present = [variant for variant in EDITION_VARIANTS if self.taken & set(PARTS[variant])]
         if not present:
@@ -238,9 +239,9 @@ class Grader:
         files = {TEXT: self.characters, params: self.folder / params, name: questions.encode(), **self.code()}
         ended = self.box.run(command, files, [ANSWERED_AGAIN], SECONDS_TO_ANSWER)
         content = ended.files.get(ANSWERED_AGAIN)
-        again = [] if content is None else split_rows(content.decode("utf-8", errors="replace"))
+        again = split_rows(content.decode("utf-8", errors="replace")) if content else []
         if ended.problem or len(again) != len(indices):
-            what = ended.problem or ("it wrote no answers to --outputs_path" if content is None else f"it gave {len(again)} answers")
+            what = ended.problem or (f"it gave {len(again)} answers" if content else "it wrote no answers to --outputs_path")
             told = f"The code did not answer {len(indices)} {split} questions with {params}: {what}."
             return [], told + (f"\n{ended.said}" if ended.said else "")
         return [answer.removesuffix("\r") for answer in again], None
@@ -300,7 +301,7 @@ def main() -> None:
     parser.add_argument("submission", type=Path, help="the zip, or the folder that it was unpacked to")
     parser.add_argument("--data", type=Path, default=ROOT, help=f"a folder with {TEXT}, {DEV} and {TEST} (default: the project's)")
     parser.add_argument("--answers", type=Path, help=f"{TEST} with places; without it, the test is not graded")
-    parser.add_argument("--recipe", help="the --recipe that the parameters were trained with, if their model is of another size")
+    parser.add_argument("--recipe", choices=RECIPES, help="what the parameters were trained with, if their model is of another size")
     parser.add_argument("--results", type=Path, help="where Gradescope looks for the results")
     args = parser.parse_args()
     began = time.monotonic()

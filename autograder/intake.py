@@ -64,7 +64,7 @@ def files_of_zip(path: Path) -> Iterator[Found]:
     """The files in a zip, none of them unpacked yet."""
     archive = zipfile.ZipFile(path)
     for entry in archive.infolist():
-        name = with_slashes(entry.orig_filename).removeprefix("./")  # which some programs put first
+        name = in_usual_form(entry.orig_filename)
         kind = stat.S_IFMT(entry.external_attr >> 16)
         flaw = NO_FILE if kind not in (0, stat.S_IFREG) else "is encrypted" if entry.flag_bits & 1 else None
         if name and not name.endswith("/") and kind != stat.S_IFDIR:
@@ -76,17 +76,17 @@ def files_of_folder(folder: Path) -> Iterator[Found]:
     ahead = [folder]
     while ahead:
         for path in ahead.pop().iterdir():
-            name, status = with_slashes(path.relative_to(folder).as_posix()), path.lstat()
+            name, status = in_usual_form(path.relative_to(folder).as_posix()), path.lstat()
             if stat.S_ISDIR(status.st_mode):
                 ahead.append(path)
-            else:
+            elif not name.endswith("/"):
                 flaw = None if stat.S_ISREG(status.st_mode) else NO_FILE
                 yield Found(name, status.st_size, lambda path=path: path.open("rb"), flaw)
 
 
-def with_slashes(name: str) -> str:
-    """A name as old zip programs on Windows write it, in the usual form; unpacking may have kept their backslashes."""
-    return name.replace("\\", "/")
+def in_usual_form(name: str) -> str:
+    """A name without the backslashes of old zip programs on Windows, which unpacking may have kept, and without a "./" before it."""
+    return name.replace("\\", "/").removeprefix("./")
 
 
 def is_plain(name: str) -> bool:

@@ -1,6 +1,7 @@
 """Where a file comes from: its card, which is JSON beside it, and whether a text is the bundled one."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,6 @@ def announce_bundled(text: str | Path, text_hash: str, tables: Iterable[str | Pa
         print(f"{text} is the bundled text, whose people are invented: before handing in, replace all bundled files with the course's.")
         return
     for table in tables:
-        if table and Path(table).exists() and file_sha256(table) in BUNDLED_SHA256.values():
+        if table and os.path.exists(table) and file_sha256(table) in BUNDLED_SHA256.values():
             cure = "if that is the course's, replace it, too, and redo what used it"
             print(f"{table} is the bundled one, about invented people, but the text is not: {cure}.")

@@ -3,11 +3,13 @@
 import argparse
 import io
 import os
+import shlex
+import subprocess
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -113,6 +115,11 @@ class Output(io.TextIOBase):
     @property
     def encoding(self) -> str:
         return self.stream.encoding
+
+
+def typed(words: Sequence[str]) -> str:
+    """A command as it is typed in this system's shell."""
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
 def under_torchrun() -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from checkpoint import load_model
-from console import Parser, UserError, run_reporting_errors
+from console import Parser, UserError, run_reporting_errors, typed
 from dataset import CharCorruptionDataset
 from handout import DEV, PARTS, TEXT, TRAIN
 from inventions import read_taught
@@ -37,7 +37,7 @@ def main() -> int:
     Parser(description="Run the whole experiment on a small scale, in demo/.").parse_args()
     started = time.monotonic()
     FOLDER.mkdir(exist_ok=True)
-    refuse_others()
+    refuse_other_files()
     print(f"The main job on a small scale: an invented world of {PEOPLE} people instead of 2937, and a model a quarter of the size.")
     write_world(PEOPLE, seed=1, out=FOLDER, answers=FOLDER / ANSWERS)
     if code := reproduce("perceiver", "quick", FOLDER):
@@ -48,15 +48,15 @@ def main() -> int:
     print_table()
     print(f"\nDone in {time.monotonic() - started:.0f} s. The files are in {FOLDER}/; the curves: tensorboard --logdir {FOLDER}/expt/")
     print(f"What it knows and what it makes up, on a page: {FOLDER}/report.html")
+    run, grade = (typed(["python", path_from(Path(), ROOT / script)]) for script in ("src/run.py", "autograder/grade.py"))
     question = read_questions(FOLDER / DEV)[0][0]
     ask = f"ask vanilla {FOLDER}/{TEXT} --recipe quick --reading_params_path {FOLDER}/vanilla.finetune.params"
-    run, grade = (path_from(Path(), ROOT / script) for script in ("src/run.py", "autograder/grade.py"))
-    print(f'Ask it yourself: python {run} {ask} "{question}"')
-    print(f"What a grader would say: python {grade} {FOLDER}/assignment5.zip --data {FOLDER} --recipe quick")
+    print(f'Ask it yourself: {run} {ask} "{question}"')
+    print(f"What a grader would say: {grade} {FOLDER}/assignment5.zip --data {FOLDER} --recipe quick")
     return 0
 
 
-def refuse_others() -> None:
+def refuse_other_files() -> None:
     """Raise UserError if the folder has other files by the names of the world's."""
     with TemporaryDirectory() as world:
         write_world(PEOPLE, seed=1, out=Path(world), answers=Path(world, ANSWERS))

@@ -46,7 +46,7 @@ def check_output(path: str, inputs: Iterable[str | Path | None] = ()) -> None:
     if len(os.fsencode(output.name)) > LONGEST_NAME:
         raise UserError(f"can't write {path}: its name is longer than {LONGEST_NAME} bytes")
     folders = (output.parent, Path(os.path.realpath(output)).parent)  # if it is a link, checkpoints lie beside the link
-    if not all(folder.is_dir() and os.access(folder, os.W_OK) for folder in folders):
+    if not all(os.path.isdir(folder) and os.access(folder, os.W_OK) for folder in folders):
         raise UserError(f"can't write {output}: its folder must exist and be writable")
     if is_taken(output, inputs):
         raise UserError(f"can't write {output}: it is one of the inputs, or not an ordinary file: name another")
@@ -56,7 +56,9 @@ def check_output(path: str, inputs: Iterable[str | Path | None] = ()) -> None:
 
 def is_taken(path: Path, inputs: Iterable[str | Path | None]) -> bool:
     """Whether what is there must not be replaced: one of the inputs, or no ordinary file; None and missing inputs are skipped."""
-    return path.exists() and (not path.is_file() or any(other and Path(other).exists() and path.samefile(other) for other in inputs))
+    if not os.path.exists(path):
+        return False
+    return not path.is_file() or any(other and os.path.exists(other) and path.samefile(other) for other in inputs)
 
 
 def checkpoint_paths(params_path: str | Path) -> tuple[Path, Path]:

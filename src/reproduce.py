@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cards import read_card, recipe_of
-from console import Parser, UserError, run_reporting_errors
+from console import Parser, UserError, run_reporting_errors, typed
 from files import file_sha256
 from handout import EDITIONS, PARTS, TEXT, TRAIN, commands
 from recipes import RECIPES
@@ -41,10 +41,10 @@ def reproduce(edition: str, recipe: str, folder: Path) -> int:
     took = {}
     for command in commands(edition):
         script, *arguments = shlex.split(complete(command, recipe))
-        typed = [path_from(folder, ROOT / script), *arguments]
-        print(f"\n{'' if folder == Path() else folder}$ python {shlex.join(typed)}", flush=True)
+        words = [path_from(folder, ROOT / script), *arguments]
+        print(f"\n{'' if folder == Path() else folder}$ {typed(['python', *words])}", flush=True)
         began = time.monotonic()
-        if code := run([sys.executable, *typed], folder):
+        if code := run([sys.executable, *words], folder):
             when = "" if code in (130, 143) else ", once that is fixed"
             print(f"Stopped with exit code {code}. The same command resumes from here{when}.")
             return code

@@ -7,10 +7,8 @@ optimizers and a step number are all that it takes to resume as if nothing had h
 
 import hashlib
 import os
-import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +22,7 @@ import torch
 import processes
 from cards import card_path
 from checkpoint import load_plain, unpacked_size
-from console import Stopped, UserError
+from console import Stopped, UserError, typed
 from files import checkpoint_paths, clear_leftovers, reading, written_whole
 from trainer import Trainer
 
@@ -199,17 +197,16 @@ def train_resumably(trainer: Trainer, checkpoints: Checkpoints, received: Sequen
 
 
 def this_python() -> str:
-    """What to type for this interpreter: its name, where that finds it, or its path, as outside of its environment."""
-    found = shutil.which("python")
-    return "python" if found and Path(found).parent == Path(sys.executable).parent else sys.executable
+    """What to type for this interpreter: `python` if that starts it, or else its path."""
+    found, own = shutil.which("python"), Path(sys.executable)
+    return "python" if found and Path(found).parent == own.parent and own.samefile(found) else str(own)  # environments link to one file
 
 
 def farewell(step: int, saved: bool, checkpoints: Checkpoints) -> str:
     """What a run says when a signal ends it after that step."""
-    quoted = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
     resume = [] if "--resume" in sys.argv else ["--resume"]
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)  # what comes after it is no flag
-    command = quoted([this_python(), *sys.argv[:end], *resume, *sys.argv[end:]])
+    command = typed([this_python(), *sys.argv[:end], *resume, *sys.argv[end:]])
     how = command if processes.count() == 1 else "the same command and --resume"
     kept = f"; going on replaces {checkpoints.previous}, which is an earlier run's" if checkpoints.earlier_kept else ""
     return f"stopped after step {step}{'' if saved else ', not saved'}{kept}; resume with: {how}"

@@ -102,7 +102,7 @@ def check_arguments(args: Namespace) -> None:
     for flag in outputs:
         if args.function not in OUTPUT_FLAGS[flag]:
             raise UserError(f"{args.function} takes no --{flag}: that is for {' and '.join(OUTPUT_FLAGS[flag])}")
-    if len(set(map(os.path.realpath, outputs.values()))) < len(outputs):
+    if len({Path(os.path.realpath(path)) for path in outputs.values()}) < len(outputs):
         raise UserError("two outputs have the same path: change one of them")
     inputs = [args.pretrain_corpus_path, args.finetune_corpus_path, args.eval_corpus_path]
     if args.reading_params_path is not None:
@@ -110,8 +110,8 @@ def check_arguments(args: Namespace) -> None:
     for path in outputs.values():
         check_output(path, inputs)
     if args.writing_params_path is not None:
-        beside = dict.fromkeys(filter(Path.is_file, checkpoint_paths(args.writing_params_path)), "a checkpoint")  # else, training goes on
-        for path, what in ({card_path(args.writing_params_path): "the card"} | beside).items():
+        checkpoints = filter(os.path.isfile, checkpoint_paths(args.writing_params_path))  # what else is there costs only the checkpoint
+        for path, what in ({card_path(args.writing_params_path): "the card"} | dict.fromkeys(checkpoints, "a checkpoint")).items():
             if is_taken(path, inputs):
                 why = "is one of the inputs, or not an ordinary file: name another output"
                 raise UserError(f"{path}, where {what} of {args.writing_params_path} goes, {why}")

@@ -111,8 +111,8 @@ Birth places of 10 people about whom the model was asked nothing in training:
         in out
     )
     for script in ("src/run.py", "autograder/grade.py"):  # from wherever it was started
-        (typed,) = re.findall(rf": python (\S*{script}) ", out)
-        assert Path(typed).samefile(ROOT / script)
+        (typed,) = re.findall(rf": python (['\"]?)(.*{script.partition('/')[2]})\1 ", out)
+        assert Path(typed[1]).samefile(ROOT / script)
     page = (tmp_path / "demo/report.html").read_text(encoding="utf-8")
     for name, wrong in {"vanilla, no pretraining": 10, "vanilla, pretrained": 0, "perceiver, pretrained": 7}.items():
         assert f"{name}: {wrong} wrong answers" in page
