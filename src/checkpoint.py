@@ -160,8 +160,8 @@ def describe(state: dict[str, Tensor]) -> dict[str, Any]:
         return state[name].size(axis) if name in state and state[name].dim() > axis else None
 
     signs = {"down_block.C": "perceiver", "blocks.0.attn.w1.weight": "synthesizer", "blocks.0.attn.rope_cache": "rope"}
-    others = any(name.startswith("down_block.") for name in state)  # a perceiver whose latents have another name
-    plain = "vanilla" if {"tok_emb.weight", "pos_emb"} <= state.keys() and not others else "none known"
+    has_down_block = any(name.startswith("down_block.") for name in state)  # as somebody's perceiver, with its own name for the latents
+    plain = "vanilla" if {"tok_emb.weight", "pos_emb"} <= state.keys() and not has_down_block else "none known"
     variant = next((variant for name, variant in signs.items() if name in state), plain)
     return {
         "variant": variant,

@@ -107,8 +107,8 @@ class PackedCopy(BF16Copy):
     def synthesize(self, layer: SynthesizerAttention, x: Tensor) -> Tensor:
         """SynthesizerAttention within each sequence: (N, C) -> (N, C)
 
-        Its scores are products, too: of queries [ReLU(x w1_i + b1_i), 1] with the positions' keys [w2; b2]. The kernels want eight more
-        columns rather than one: the queries' other seven ones meet zeros in the keys.
+        Its scores are products, too: of queries [ReLU(x w1_i + b1_i), 1] with the positions' keys [w2; b2]. The kernels want
+        eight more columns rather than one: the queries' other seven ones meet zeros in the keys.
         """
         q = F.pad(layer.w1(x).relu().unflatten(1, (layer.n_head, -1)), (0, 8), value=1.0)  # (N, H, D + 8)
         keys = F.pad(torch.cat([layer.w2, layer.b2[None]]), (0, 0, 0, 7)).T  # (P - 1, D + 8)

@@ -110,8 +110,9 @@ def check_arguments(args: Namespace) -> None:
     for path in outputs.values():
         check_output(path, inputs)
     if args.writing_params_path is not None:
-        checkpoints = filter(os.path.isfile, checkpoint_paths(args.writing_params_path))  # what else is there costs only the checkpoint
-        for path, what in ({card_path(args.writing_params_path): "the card"} | dict.fromkeys(checkpoints, "a checkpoint")).items():
+        # where a folder lies in a checkpoint's place, say, only the checkpoint is missed
+        checkpoints = [(path, "a checkpoint") for path in checkpoint_paths(args.writing_params_path) if os.path.isfile(path)]
+        for path, what in [(card_path(args.writing_params_path), "the card"), *checkpoints]:
             if is_taken(path, inputs):
                 why = "is one of the inputs, or not an ordinary file: name another output"
                 raise UserError(f"{path}, where {what} of {args.writing_params_path} goes, {why}")
