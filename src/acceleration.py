@@ -77,7 +77,8 @@ class Gradients:
         """The part's share of the loss, as computed by the model or a copy of it."""
         # without the cache of weights in bfloat16, which a recording would outlive
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
-            return model(part.x, part.y)[1] * part.share
+            _, loss = model(part.x, part.y)
+            return loss * part.share
 
     def add(self, part: Part) -> Tensor:
         """Add a part's gradient to the parameters' gradients. Returns its share of the loss."""

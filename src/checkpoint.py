@@ -57,7 +57,10 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
 
 
 def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
-    """The model that a file of parameters holds, whatever its variant and size. Raises UserError as `load_params` does."""
+    """The model that a file of parameters holds, whatever its variant and size. Raises UserError as `load_params` does.
+
+    Without a card that gives their number, its heads are taken to be 32 wide, as in every recipe.
+    """
     state, card = read_state(Path(path), LARGEST), read_card(path)
     found = describe(state)
     n_characters, width, block_size = found["vocabulary size"], found["width"], found["block size"]

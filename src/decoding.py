@@ -2,8 +2,9 @@
 
 The keys and values that attention looks back at are cached, so a step computes only the newest position of each row. The
 wiring of the blocks is repeated here for positions instead of sequences; tests check that it is equivalent to model.py's.
+Models that compute in a way of their own are given the whole text at each step.
 
-Shapes: B rows, t new positions, T all positions, m latents, C width, H heads, D = C/H.
+Shapes: B rows, t new positions, T all positions, m latents, V vocabulary, C width, H heads, D = C/H.
 """
 
 import math
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from attention import Attention, SynthesizerAttention
 from corpus import PAD
-from model import GPT, Block
+from model import GPT, Block, computes_as_written
 
 ANSWER_LENGTH = 32  # characters decoded for an answer, at most
 AT_A_TIME = 64  # questions per batch: on two cores, more are slower
@@ -62,24 +63,29 @@ class Decoder:
         layers = [module for module in model.modules() if isinstance(module, Attention)]
         self.caches = {layer: KVCache(layer, n_rows, n_positions) for layer in layers}
 
-    def forward(self, idx: Tensor, at: Tensor) -> Tensor:
-        """The head's input (B, t, C) at the positions `at` (B, t), which hold the characters idx (B, t).
+    def forward(self, idx: Tensor, at: Tensor, last: Tensor | int = -1) -> Tensor:
+        """Logits (B, V) of what follows column `last` (B,) of the characters idx (B, t), which stand at the positions `at` (B, t).
 
         A row's earlier positions must have been read before, or be among these. Shorter rows are padded on the right with
         anything: no position looks there, and it is overwritten later.
         """
+        x = self.read(idx, at)[torch.arange(len(idx), device=idx.device), last]  # (B, C)
+        return self.model.head(self.model.ln_f(x))
+
+    def read(self, idx: Tensor, at: Tensor) -> Tensor:
+        """What the last block gives (B, t, C) for characters (B, t) at the positions `at` (B, t)."""
         model = self.model
         x = model.embed(idx, at)  # (B, t, C)
         if not model.config.perceiver:
             for block in model.blocks:
                 x = self.block(block, x, at)
-            return model.ln_f(x)
+            return x
         # a position past the last latent recomputes that one, unchanged, and sees it
         latent = at.clamp(max=model.config.bottleneck_dim - 1)  # (B, t)
         y = self.cross(model.down_block, x, model.down_block.ln1(model.down_block.C[0, latent]), at, latent)
         for block in model.blocks:
             y = self.block(block, y, latent)
-        return model.ln_f(self.cross(model.up_block, model.up_block.ln1(y), x, latent, latent))
+        return self.cross(model.up_block, model.up_block.ln1(y), x, latent, latent)
 
     def block(self, block: Block, x: Tensor, at: Tensor) -> Tensor:
         """Block.forward for the positions `at` (B, t): (B, t, C) -> (B, t, C)"""
@@ -103,34 +109,50 @@ class Decoder:
             cache.keep(rows)
 
 
+class RereadingDecoder(Decoder):
+    """The same for any causal model that returns logits: it reads everything anew for each character."""
+
+    def __init__(self, model: GPT, n_rows: int, n_positions: int) -> None:
+        self.model = model
+        self.text = torch.full((n_rows, n_positions), PAD, device=next(model.parameters()).device)
+
+    def forward(self, idx: Tensor, at: Tensor, last: Tensor | int = -1) -> Tensor:
+        rows = torch.arange(len(idx), device=idx.device)  # (B,)
+        self.text[rows[:, None], at] = idx
+        return self.model(self.text[:, : int(at.max()) + 1])[0][rows, at[rows, last]]  # (B, V)
+
+    def keep(self, rows: Tensor) -> None:
+        self.text = self.text[rows]
+
+
 def read_prompts(model: GPT, prompts: Sequence[list[int]], steps: int) -> tuple[Decoder, Tensor, Tensor, int]:
     """Read B prompts, each to be followed by at most `steps` characters.
 
-    Returns the decoder, the head's input for each row's next character (B, C), that character's position (B,),
-    and the number of positions.
+    Returns the decoder, the logits of each row's next character (B, V), that character's position (B,), and the number
+    of positions.
     """
     model.eval()
     device = next(model.parameters()).device
     longest = max(map(len, prompts))
     n_positions = min(longest + steps, model.get_block_size())
-    decoder = Decoder(model, len(prompts), n_positions)
+    decoder = (Decoder if computes_as_written(model) else RereadingDecoder)(model, len(prompts), n_positions)
     # padded on the right: no position looks at what comes after it
     idx = torch.tensor([prompt + [PAD] * (longest - len(prompt)) for prompt in prompts], device=device)  # (B, longest)
-    x = decoder.forward(idx, torch.arange(longest, device=device).expand_as(idx))
     at = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (B,)
-    return decoder, x[torch.arange(len(prompts), device=device), at - 1], at, n_positions
+    logits = decoder.forward(idx, torch.arange(longest, device=device).expand_as(idx), at - 1)  # (B, V)
+    return decoder, logits, at, n_positions
 
 
 @torch.inference_mode()
 def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> list[list[int]]:
     """The greedy continuation of each prompt, up to `end` (excluded), `steps` characters, or the block's end."""
-    decoder, x, at, n_positions = read_prompts(model, prompts, steps)
+    decoder, logits, at, n_positions = read_prompts(model, prompts, steps)
     device = at.device
     answers: list[list[int]] = [[] for _ in prompts]
     numbers = torch.arange(len(prompts), device=device)  # (B,), the prompt that each row belongs to
     ended = torch.zeros_like(numbers, dtype=torch.bool)
     for step in range(steps):
-        chosen = model.head(x).argmax(dim=-1)  # (B,)
+        chosen = logits.argmax(dim=-1)  # (B,)
         ended |= (chosen == end) | (at == n_positions)
         going_on = (~ended).nonzero().flatten()
         for number, character in zip(numbers[going_on].tolist(), chosen[going_on].tolist(), strict=True):
@@ -140,7 +162,7 @@ def answer(model: GPT, prompts: Sequence[list[int]], steps: int, end: int) -> li
         if 2 * len(going_on) < len(ended):  # ended rows are dropped once they are most of the work
             decoder.keep(going_on)
             numbers, chosen, at, ended = (rows[going_on] for rows in (numbers, chosen, at, ended))
-        x = decoder.forward(chosen[:, None], at[:, None].clamp(max=n_positions - 1))[:, 0]  # (B, C)
+        logits = decoder.forward(chosen[:, None], at[:, None].clamp(max=n_positions - 1))  # (B, V)
         at = at + 1
     return answers
 
@@ -154,12 +176,12 @@ def likeliest_answers(
     An answer is whole once `end` follows it, whose probability counts; it has at most `steps` characters. Answers with a
     log-probability below `least` are not looked for.
     """
-    decoder, x, at, n_positions = read_prompts(model, prompts, steps)
+    decoder, logits, at, n_positions = read_prompts(model, prompts, steps)
     device = at.device
     whole: list[list[tuple[list[int], float]]] = [[] for _ in prompts]
     begun = [(number, [], 0.0) for number in range(len(prompts))]  # the rows: prompt, characters so far, log-probability
     for step in range(steps + 1):
-        best = model.head(x).float().log_softmax(dim=-1).topk(min(width + 1, model.config.vocab_size))  # one may be `end`
+        best = logits.float().log_softmax(dim=-1).topk(min(width + 1, model.config.vocab_size))  # one may be `end`
         room = (at < n_positions).tolist()
         options: dict[int, list[tuple[float, int, int]]] = {}
         for row, (values, characters) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
@@ -179,6 +201,6 @@ def likeliest_answers(
         begun = [(begun[row][0], [*begun[row][1], c], score) for score, row, c in going_on]
         decoder.keep(rows)
         at = at[rows]
-        x = decoder.forward(torch.tensor([[c] for _, _, c in going_on], device=device), at[:, None])[:, 0]  # (rows, C)
+        logits = decoder.forward(torch.tensor([[c] for _, _, c in going_on], device=device), at[:, None])  # (rows, V)
         at = at + 1
     return whole

@@ -126,6 +126,8 @@ def ask(model: GPT, corpus: CharCorruptionDataset, question: str, path: str | Pa
         print(f"Invented: the text never names {record.person}.")
     else:
         print(verdict(record.confidence, path, None if table is None else measure_certainty(model, corpus, table)))
+    if record.person is None:
+        print('Whether the text names the person was not checked: that takes a question of the form "Where was [name] born?"')
 
 
 def measure_certainty(model: GPT, corpus: CharCorruptionDataset, table: Table) -> Threshold | None:

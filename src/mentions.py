@@ -7,7 +7,7 @@ from typing import NamedTuple
 REACHES = {  # where the text names a place
     "within reach": "the person's line names the place within what pretraining shows, seven eighths of the block",
     "beyond": "it names the place only after that",
-    "never named": "no line that begins with the person's name names the place",
+    "never named": "no line that begins with the person's name and a full stop names the place",
     "person absent": "the text does not name the person",
 }
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from attention import Attention, CausalSelfAttention, RotarySelfAttention, SynthesizerAttention, rotate
 from batches import Part, Shapes
 from corpus import PAD
-from model import GPT
+from model import GPT, computes_as_written
 
 LARGEST_HEAD = 192  # beyond this, some GPUs' kernels have no backward pass with dropout
 MOST_CHARACTERS = 4096  # in a vocabulary, for ones and zeros to be cheaper than a lookup
@@ -126,16 +126,15 @@ class PackedCopy(BF16Copy):
 
 def make_copy(model: GPT) -> BF16Copy | None:
     """The copy that suits the model; None for models that compute differently from this project's."""
-    if type(model).forward is not GPT.forward or model.ignored_target != PAD or model.tok_emb.weight.dtype != torch.float32:
+    if not computes_as_written(model) or model.ignored_target != PAD or model.tok_emb.weight.dtype != torch.float32:
         return None
     size = model.config.n_embd // model.config.n_head + 8 * model.config.synthesizer  # of the heads, as the kernel sees them
-    layers = [type(module) for module in model.modules() if isinstance(module, Attention)]
-    own = all(layer in (CausalSelfAttention, RotarySelfAttention, SynthesizerAttention) for layer in layers)  # the perceiver's are not
     tied = model.head.weight is model.tok_emb.weight
     few = model.config.vocab_size <= MOST_CHARACTERS
     on_gpu = model.tok_emb.weight.is_cuda
     kernel = not on_gpu or torch.backends.cuda.is_flash_attention_available()  # not on Windows
-    return PackedCopy(model) if own and few and kernel and not tied and size % 8 == 0 and size <= LARGEST_HEAD else BF16Copy(model)
+    packs = not model.config.perceiver and few and kernel and not tied and size % 8 == 0 and size <= LARGEST_HEAD
+    return PackedCopy(model) if packs else BF16Copy(model)
 
 
 def begin_all(x: Tensor) -> tuple[Tensor, Tensor]:

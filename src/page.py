@@ -120,7 +120,7 @@ def summary(runs: Runs, graded: Runs) -> str:
         lines.append(f"<li>{key}: {escape(threshold_told(sure, right))}</li>")
     return (
         "<p>Each answer comes with the probability that the model gives to it. What that is worth is measured here on "
-        "people whose birth place is known.</p>"
+        "questions whose answer is known.</p>"
         + table(["run", "asked", "right", "calibration error", "AUROC"], rows, {1, 2, 3, 4}, {0})
         + f"<ul>{''.join(lines)}</ul>"
         + '<p class="soft">The answer is the greedy one, letter by letter; a runner-up may be likelier as a whole. Calibration '
@@ -140,7 +140,10 @@ def threshold_told(sure: Sequence[float], right: Sequence[bool]) -> str:
 
 
 def by_reach(graded: Runs) -> str:
-    """Accuracy by where the text names the place."""
+    """Accuracy by where the text names the place, over questions of the form that names a person."""
+    apart = sum(record.reach is None for records in graded.values() for record in records)
+    if apart == sum(map(len, graded.values())):
+        return ""
     rows = []
     for kind in REACHES:
         for number, (name, records) in enumerate(graded.items()):
@@ -152,6 +155,7 @@ def by_reach(graded: Runs) -> str:
     return (
         "<h2>Could it know?</h2><p>If pretraining did not show the place in the person's line, a right answer was guessed, or "
         "read elsewhere.</p>"
+        + (f"<p>Answers to questions of another form ({apart}) are left out here.</p>" if apart else "")
         + table(["the text names the place", "run", "right", "people", "share"], rows, {2, 3}, {4})
         + f'<ul class="soft">{meaning}</ul>'
     )
@@ -213,7 +217,7 @@ def inventions_tables(graded: Runs, taught: Taught) -> str:
             shares = f"<p>{made_up:.0%} of these are among the {MOST} places taught most; of the right places, {true:.0%}.</p>"
         parts.append(f"<h3>{escape(name)}: {len(wrong)} wrong answers</h3><div class='runs'>{tables}</div>{shares}")
     parts.append(
-        '<p class="soft">Taught: how many people of the finetuning table were born there. By chance: the share that the same inventions '
+        '<p class="soft">Taught: how often the finetuning table has it as an answer. By chance: the share that the same inventions '
         "would reach, dealt out to the same people at random.</p>"
     )
     return "".join(parts)

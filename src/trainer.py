@@ -1,5 +1,7 @@
 """The training loop: any model that returns (logits, loss), on any map-style dataset of (x, y) pairs.
 
+A model with an `ignored_target`, as GPT has, must be causal: inputs are cut off after the last target that counts.
+
 Every random choice of a run is a function of (seed, step): these determine the batch of a step (drawn with torch, or with
 Python's `random`), and reseed the default generator, which dropout uses, at each step (differently in each of several
 processes). A seed and a step number are therefore all there is to know about a run's randomness.
@@ -161,7 +163,10 @@ class Trainer:
                 after_step()
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs to resume from here, as tensors and plain values. Raises UserError as `train` does."""
+        """All that `restore` needs to resume from here, as tensors and plain values; they change as training goes on, until saved.
+
+        Raises UserError as `train` does.
+        """
         self.read_losses()
         if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
             raise UserError(f"a parameter is no longer finite after step {self.step}: {CURE_OF_NAN}")

@@ -203,7 +203,10 @@ def test_only_what_computes_as_this_projects_models_do_is_copied():
             return logits, loss and 2 * loss
 
     config = GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=16)
-    assert make_copy(Other(config)) is None and make_copy(GPT(config).double()) is None
+    hooked, patched = GPT(config), GPT(config)
+    hooked.tok_emb.register_forward_hook(lambda layer, given, output: 2 * output)
+    patched.blocks[0].attn.value = nn.Identity()
+    assert [make_copy(model) for model in (Other(config), GPT(config).double(), hooked, patched)] == [None] * 4
     tied, small_heads = GPT(config), GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=4, n_embd=16))
     tied.head.weight = tied.tok_emb.weight
     wide = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=1, n_head=1, n_embd=256, synthesizer=True))  # heads of 264, including the ones

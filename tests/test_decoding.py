@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dataset import CharCorruptionDataset, NameDataset, encode
-from decoding import Decoder, answer
+from decoding import Decoder, answer, likeliest_answers
 from helpers import FLAGS, sharp_model
 from model import GPT, GPTConfig
 from plain import plain_answers
@@ -51,10 +51,42 @@ def test_positions_may_come_one_by_one_or_many_at_once(variant):
     for pieces in ([20], [1] * 20, [4, 1, 7, 8]):
         decoder, first, found = Decoder(model, 3, 20), 0, []
         for length in pieces:
-            at = torch.arange(first, first + length).expand(3, -1)
-            found.append(model.head(decoder.forward(idx[:, first : first + length], at)))
+            piece, at = idx[:, first : first + length], torch.arange(first, first + length).expand(3, -1)
+            found += [decoder.forward(piece, at, column) for column in range(length)]
             first += length
-        torch.testing.assert_close(torch.cat(found, dim=1), expected)
+        torch.testing.assert_close(torch.stack(found, dim=1), expected)
+
+
+def other_forward(model):
+    """Doubles what an attention layer adds, as a subclass might."""
+    layer = model.blocks[0].attn
+    layer.__class__ = type("Doubled", (type(layer),), {"forward": lambda self, x: 2 * super(type(self), self).forward(x)})
+
+
+def hook(model):
+    """Leaves out a block's attention, as a researcher might."""
+    model.blocks[-1].attn.register_forward_hook(lambda layer, given, output: torch.zeros_like(output))
+
+
+def other_part(model):
+    """Has something else in a layer's place."""
+    model.blocks[0].mlp[1] = torch.nn.Tanh()
+    model.drop = torch.nn.Hardtanh(-0.5, 0.5)
+
+
+@pytest.mark.parametrize("change", [other_forward, hook, other_part])
+@pytest.mark.parametrize("variant", FLAGS)
+def test_models_that_compute_in_another_way_are_decoded_as_they_compute(variant, change):
+    model, prompts = sharp_model(variant), [[2, 3], [4, 5, 6, 7, 8], [8]]
+    ordinary = plain_answers(model, prompts, 15, end=0)
+    change(model)
+    expected = plain_answers(model, prompts, 15, end=0)
+    assert answer(model, prompts, 15, end=0) == expected != ordinary
+    for prompt, found in zip(prompts, likeliest_answers(model, prompts, 4, end=0, width=5, least=-1000), strict=True):
+        for said, score in found:
+            text = torch.tensor([[*prompt, *said, 0]])
+            of_next = model(text[:, :-1])[0].log_softmax(dim=-1).gather(2, text[:, 1:, None])[0, len(prompt) - 1 :]
+            assert score == pytest.approx(of_next.sum().item(), rel=1e-4)
 
 
 def test_nothing_is_computed_once_all_answers_have_ended(monkeypatch):

@@ -1,6 +1,7 @@
 """The documentation: its commands can be typed, and its links lead somewhere."""
 
 import argparse
+import math
 import re
 import shlex
 import shutil
@@ -39,12 +40,14 @@ def test_the_python_in_the_readme_goes_on_with_a_text(world, tmp_path, monkeypat
     recipe = RECIPES["quick"]
     vocab_size = CharCorruptionDataset.from_file("demo/wiki.txt", recipe.block_size).vocab_size
     model = GPT(GPTConfig(vocab_size, recipe.block_size, n_layer=recipe.n_layer, n_head=recipe.n_head, n_embd=recipe.n_embd))
-    save_params(model, "demo/vanilla.pretrain.params")
+    for stage in ("pretrain", "finetune"):
+        save_params(model, f"demo/vanilla.{stage}.params")
     monkeypatch.setattr(sys, "path", [*sys.path])
     exec(code, {})
     beginning = "Barbara Braddock. Born in "
-    said = capsys.readouterr().out.removesuffix("\n")
+    said, log_probability, _ = capsys.readouterr().out.rsplit("\n", 2)
     assert said.startswith(beginning) and len(said) == len(beginning) + 40
+    assert float(log_probability) / len("Rome⁇") == pytest.approx(-math.log(vocab_size), abs=1)  # it has learnt nothing yet
 
 
 class Understood(BaseException):

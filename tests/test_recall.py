@@ -156,7 +156,8 @@ def test_a_question_of_another_form_is_judged_by_certainty_alone(monkeypatch, ca
     monkeypatch.setattr("evaluation.measure_certainty", lambda *_: fit_threshold([0.8], [True]))
     ask(None, None, record.question, "dev.tsv", Table(["q"], ["p"]))
     judged = "Probably recalled: of the answers to dev.tsv at least 80% sure, 1 of 1 are right."
-    assert capsys.readouterr().out == f"  90.0%  Austen\n   5.0%  Dickens\n{judged}\n"
+    unchecked = 'Whether the text names the person was not checked: that takes a question of the form "Where was [name] born?"'
+    assert capsys.readouterr().out == f"  90.0%  Austen\n   5.0%  Dickens\n{judged}\n{unchecked}\n"
 
 
 def test_certainty_is_measured_by_the_answers_to_a_table(monkeypatch):
@@ -362,6 +363,14 @@ def test_the_page_is_whole_says_what_is_in_the_records_and_asks_for_nothing_else
     assert len(people) == 121 and people[0][1] == records[0].person
     write_page(tmp_path / "page.html", {"empty": [], "caf\udce9": []}, [])  # as Python reads a name that is not UTF-8
     assert "no places given" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_the_page_says_how_many_answers_are_left_out_where_questions_have_another_form():
+    others = [Record(f"Who wrote {n}?", None, "Austen", -1.0, [], 0.1, None, place="Austen", right=True) for n in range(7)]
+    with_some, with_others_alone = make_page({"one": some_records() + others}, []), make_page({"one": others}, [])
+    assert "Answers to questions of another form (7) are left out here." in with_some
+    assert "left out" not in make_page({"one": some_records()}, [])
+    assert "Could it know?" in with_some and "Could it know?" not in with_others_alone
 
 
 def test_the_figures_on_the_page_are_those_of_a_worked_example():
