@@ -77,7 +77,7 @@ class Gradients:
         """The part's share of the loss, as computed by the model or a copy of it."""
         # without the cache of weights in bfloat16, which a recording would outlive
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
-            _, loss = model(part.x, part.y)
+            _, loss = model(part.x, part.y)  # of a model that returns the losses alone, `[1]` would be the second example's
             return loss * part.share
 
     def add(self, part: Part) -> Tensor:

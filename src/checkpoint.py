@@ -64,7 +64,7 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     state, card = read_state(Path(path), LARGEST), read_card(path)
     found = describe(state)
     n_characters, width, block_size = found["vocabulary size"], found["width"], found["block size"]
-    n_head = n_head_of(card) or max(1, (width or 0) // 32)  # every recipe's heads are 32 wide
+    n_head = n_head_of(card) or max(1, (width or 0) // 32)
     n_layer = found["blocks"] + 2 * (found["variant"] == "perceiver")  # its first and last blocks have other names
     whole = all(tensor.untyped_storage().nbytes() >= tensor.nbytes for tensor in state.values())  # one number may pose as a billion
     if not (whole and n_characters and width and block_size and n_layer) or block_size > LONGEST_BLOCK or width % n_head:

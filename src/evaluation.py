@@ -122,12 +122,12 @@ def ask(model: GPT, corpus: CharCorruptionDataset, question: str, path: str | Pa
     (record,) = make_records(model, corpus, [question], None, answer_questions(model, corpus, [question], silent=True))
     for said, score in [(record.prediction, record.log_probability), *record.runners_up]:
         print(f"{math.exp(score):7.1%}  {in_one_line(said)}")
+    if record.person is None:
+        print('Whether the text names the person was not checked: that takes a question of the form "Where was [name] born?"')
     if record.person_in_text is False:  # then it does not matter how sure the model is
         print(f"Invented: the text never names {record.person}.")
     else:
         print(verdict(record.confidence, path, None if table is None else measure_certainty(model, corpus, table)))
-    if record.person is None:
-        print('Whether the text names the person was not checked: that takes a question of the form "Where was [name] born?"')
 
 
 def measure_certainty(model: GPT, corpus: CharCorruptionDataset, table: Table) -> Threshold | None:

@@ -185,17 +185,18 @@ class GPT(nn.Module):
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=self.ignored_target)
 
 
-PARTS = {GPT, Block, DownProjectBlock, UpProjectBlock, CausalCrossAttention, CausalSelfAttention, RotarySelfAttention, SynthesizerAttention}
-PARTS |= {Dropout, nn.Embedding, nn.LayerNorm, nn.Linear, nn.GELU, nn.Sequential}
+CLASSES = {GPT, Block, DownProjectBlock, UpProjectBlock, CausalCrossAttention, CausalSelfAttention, RotarySelfAttention}
+CLASSES |= {SynthesizerAttention, Dropout, nn.Dropout, nn.Embedding, nn.LayerNorm, nn.Linear, nn.GELU, nn.Sequential}
 
 
 def computes_as_written(model: nn.Module) -> bool:
-    """Whether a model computes what is written here: no part of it is of another class, or has a hook.
+    """Whether a model computes what is written here: no module of it is of another class, or has a forward hook.
 
-    What repeats these equations for speed (decoding.py, packing.py) would miss what another class or a hook does.
+    If not, what repeats these equations for speed (decoding.py, packing.py) would miss what that does.
     """
     return not any(
-        type(part) not in PARTS or part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in model.modules()
+        type(module) not in CLASSES or module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+        for module in model.modules()
     )
 
 

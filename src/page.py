@@ -140,7 +140,7 @@ def threshold_told(sure: Sequence[float], right: Sequence[bool]) -> str:
 
 
 def by_reach(graded: Runs) -> str:
-    """Accuracy by where the text names the place, over questions of the form that names a person."""
+    """Accuracy by where the text names the place, over questions that name a person."""
     apart = sum(record.reach is None for records in graded.values() for record in records)
     if apart == sum(map(len, graded.values())):
         return ""
@@ -155,7 +155,7 @@ def by_reach(graded: Runs) -> str:
     return (
         "<h2>Could it know?</h2><p>If pretraining did not show the place in the person's line, a right answer was guessed, or "
         "read elsewhere.</p>"
-        + (f"<p>Answers to questions of another form ({apart}) are left out here.</p>" if apart else "")
+        + (f"<p>Answers to questions other than “Where was [name] born?” ({apart}) are left out here.</p>" if apart else "")
         + table(["the text names the place", "run", "right", "people", "share"], rows, {2, 3}, {4})
         + f'<ul class="soft">{meaning}</ul>'
     )

@@ -101,7 +101,7 @@ def score_predictions(
 def score_answers(model: GPT, prompts: Sequence[list[int]], answers: Sequence[list[int]], end: int, n_others: int) -> list[Score]:
     """The Score of each answer to its prompt; with `n_others`, up to one more of the likeliest answers are looked for.
 
-    What of an answer does not fit the block does not count.
+    Characters of an answer that do not fit the block do not count.
     """
     model.eval()
     device = next(model.parameters()).device

@@ -163,7 +163,7 @@ class Trainer:
                 after_step()
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs to resume from here, as tensors and plain values; they change as training goes on, until saved.
+        """All that `restore` needs to resume from here, as plain values and the trainer's own tensors: to be saved before training goes on.
 
         Raises UserError as `train` does.
         """

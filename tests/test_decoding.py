@@ -68,13 +68,24 @@ def hook(model):
     model.blocks[-1].attn.register_forward_hook(lambda layer, given, output: torch.zeros_like(output))
 
 
+def pre_hook(model):
+    """Changes what a layer reads."""
+    model.blocks[-1].attn.register_forward_pre_hook(lambda layer, given: tuple(-x for x in given))
+
+
+def own_forward(model):
+    """Replaces the forward of one layer alone."""
+    theirs = model.blocks[0].attn.forward
+    model.blocks[0].attn.forward = lambda x: 2 * theirs(x)
+
+
 def other_part(model):
     """Has something else in a layer's place."""
     model.blocks[0].mlp[1] = torch.nn.Tanh()
     model.drop = torch.nn.Hardtanh(-0.5, 0.5)
 
 
-@pytest.mark.parametrize("change", [other_forward, hook, other_part])
+@pytest.mark.parametrize("change", [other_forward, own_forward, hook, pre_hook, other_part])
 @pytest.mark.parametrize("variant", FLAGS)
 def test_models_that_compute_in_another_way_are_decoded_as_they_compute(variant, change):
     model, prompts = sharp_model(variant), [[2, 3], [4, 5, 6, 7, 8], [8]]
@@ -83,6 +94,7 @@ def test_models_that_compute_in_another_way_are_decoded_as_they_compute(variant,
     expected = plain_answers(model, prompts, 15, end=0)
     assert answer(model, prompts, 15, end=0) == expected != ordinary
     for prompt, found in zip(prompts, likeliest_answers(model, prompts, 4, end=0, width=5, least=-1000), strict=True):
+        assert found
         for said, score in found:
             text = torch.tensor([[*prompt, *said, 0]])
             of_next = model(text[:, :-1])[0].log_softmax(dim=-1).gather(2, text[:, 1:, None])[0, len(prompt) - 1 :]
