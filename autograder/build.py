@@ -56,6 +56,8 @@ def main() -> None:
     if args.index is not None:
         files["pip.conf"] = f"[global]\nextra-index-url = {args.index}\n".encode()
     write_zip(args.out, files, executable=("setup.sh", "run_autograder"))
+    if args.answers is not None:
+        args.out.chmod(0o600)  # on a machine that others use
     answers = "with the test's answers: keep it to yourself" if args.answers else "without answers, so the test is not graded"
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, {answers}")
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,12 @@ import python_version  # noqa: F401 - before what older Pythons don't understand
 
 # isort: split
 from checks import BLOCK_SIZE, LOOKS, corruption_properties, layer_difference, layer_tasks, random_lines
-from intake import Refused, take_in
+from intake import WANTED, Refused, take_in
 from rubric import RUBRIC, Outcome, Report
 from sandbox import Ended, Sandbox
 
 from console import Parser, UserError, run_reporting_errors
-from files import check_output, read_text, written_whole
+from files import check_output, file_sha256, read_text, written_whole
 from handout import ASKED_FOR, DEV, EDITION_VARIANTS, PARTS, ROUNDING, TEST, TEXT, variant_of
 from recipes import RECIPES
 from tables import are_right, read_questions, split_rows
@@ -37,7 +38,10 @@ MINUTES = 8.5  # for everything; Gradescope allows ten
 ASKED_AGAIN = {"dev": 24, "test": 48}  # how many questions of each
 ANSWERED_AGAIN = "again.predictions"  # the file that the answers go to
 SECONDS_TO_ANSWER, SECONDS_TO_PROBE = 150, 60
-HAS_TORCH = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
+HAS_TORCH = "import torch"  # the first time takes longest: not in a submission's own time
+SHOWN = 3  # answers to dev questions that differ when asked again
+MANY_WITHOUT_PRETRAINING = 0.1  # share of dev; 43 published models have at most 0.028
+ERR_ALIKE = 0.9  # share of two models' wrong answers to dev that are the same
 LARGEST_RESULT = 3 * 10**6  # bytes of JSON from the probe
 
 
@@ -49,6 +53,7 @@ class Grader:
         self.report = Report(grades_test=answers is not None)
         self.recipe = recipe
         self.box = Sandbox(time.monotonic() + 60 * MINUTES)
+        self.wrong: dict[str, dict[int, str]] = {}  # the wrong answers to dev, by part
         # a submission gets only the text's characters, not its facts: those it must have learnt, not look up
         self.characters = "".join(sorted(set(read_text(data / TEXT)))).encode()
         self.questions = {split: read_questions(data / name)[0] for split, name in (("dev", DEV), ("test", TEST))}
@@ -84,6 +89,9 @@ class Grader:
                 self.grade_part("vanilla", "vanilla dev", "vanilla test")
             with report.filling("variant dev", "variant test"):
                 self.grade_variants()
+            with report.filling():
+                self.note_what_looks_copied()
+            report.hashes = {name: file_sha256(self.folder / name) for name in sorted(self.taken & WANTED)}
         return report
 
     # ---------------------------------------------------------------- code
@@ -109,7 +117,7 @@ class Grader:
             output = "\n".join(said) or "The examples are not pairs of lists of indices."
             self.report.outcomes["corruption"] = Outcome(output, score, score == RUBRIC["corruption"].points)
         else:
-            self.report.fail(["corruption"], error("corruption"))
+            self.report.fail(["corruption"], f"CharCorruptionDataset(text, {BLOCK_SIZE})[i]: {error('corruption')}")
         for name, layer_task in layers.items():
             if "value" not in results.get(name, {}):
                 self.report.fail([name], error(name))
@@ -139,7 +147,7 @@ class Grader:
             if name in ended.files:
                 (self.folder / name).write_bytes(ended.files[name])
             found = described.get(name, {})
-            if found.get("value", {}).get("variant", "none known") == "none known":
+            if found.get("value", {}).get("variant") is None:
                 what = found.get("error") or why or "other names of tensors"
                 asked = ", so it is asked with --bottleneck_dim 64" * name.startswith("perceiver")
                 self.report.for_instructor.append(f"{name} holds no model known here: {what}{asked}")
@@ -176,8 +184,8 @@ class Grader:
 
     def grade_part(self, part: str, dev_key: str, test_key: str) -> None:
         """A pretrained model, on dev and on test."""
-        kind = self.described.get(PARTS[part][0], {}).get("variant", part)  # told by the tensor names of the course's own code
-        if kind not in (part, "none known"):
+        kind = self.described.get(PARTS[part][0], {}).get("variant")  # told by the tensor names of the course's own code
+        if kind not in (part, None):
             self.report.fail([dev_key, test_key], f"{part}: {PARTS[part][0]} holds parameters of a {kind} model.")
             return
         right, problem = self.believed(part)
@@ -202,9 +210,12 @@ class Grader:
         predictions, right = {}, {}
         for split, name in zip(("dev", "test"), names, strict=True):
             predictions[split] = split_rows((self.folder / name).read_text(encoding="utf-8", errors="replace"))
+            while len(predictions[split]) > len(self.questions[split]) and not predictions[split][-1]:
+                predictions[split].pop()  # blank lines at the end
             if len(predictions[split]) != len(self.questions[split]):
                 return {}, f"{name} has {len(predictions[split])} lines, but there are {len(self.questions[split])} questions."
         hits = {split: are_right(predictions[split], places) for split, places in self.places.items() if places}
+        self.wrong[part] = {index: predictions["dev"][index] for index, hit in enumerate(hits["dev"]) if not hit}
         # of dev, half are drawn from the right answers, where a forger's would be; of test, all are drawn at random: the
         # choice of questions must not tell the code which answers are right
         chosen = {"dev": choose(ASKED_AGAIN["dev"], hits["dev"]), "test": choose(ASKED_AGAIN["test"], [False] * len(predictions["test"]))}
@@ -213,17 +224,33 @@ class Grader:
             if problem:
                 return {}, problem
             differing = [(index, answer) for index, answer in zip(indices, again, strict=True) if answer != predictions[split][index]]
-            for index, answer in differing:
-                what = f"handed in {predictions[split][index]!r}, now answered {answer[:100]!r}"
-                self.report.for_instructor.append(f"{part}, {split}: {self.questions[split][index]!r}: {what}")
+            told = [
+                f"{self.questions[split][index]!r}: handed in {predictions[split][index][:100]!r}, now answered {answer[:100]!r}"
+                for index, answer in differing
+            ]
+            self.report.for_instructor += [f"{part}, {split}: {what}" for what in told]
             if split in hits:
                 # what is not this model's answer counts as wrong and, where it was drawn from all, so do those that it stands for
                 stands_for = max(1, round(len(self.questions[split]) / ASKED_AGAIN[split])) if split == "test" else 1
                 right[split] = max(0, sum(hits[split]) - stands_for * sum(hits[split][index] for index, _ in differing))
             if len(differing) > ROUNDING:
                 many = f"{len(differing)} of {len(indices)} {split} questions"
-                return {}, f"Asked again, {params} answers {many} differently from the file of predictions: make the files again."
+                why = f"Asked again, {params} answers {many} differently from the file of predictions: make the files again."
+                shown = ["It must give a question the same answer alone, on a CPU, in float32.", *told[:SHOWN]] * (split == "dev")
+                return {}, "\n".join([why, *shown])
         return right, None
+
+    def note_what_looks_copied(self) -> None:
+        """Tell the instructor of a model that knows too much to be without pretraining, and of two that err alike."""
+        n = len(self.questions["dev"])
+        if "nopretrain" in self.wrong and (right := n - len(self.wrong["nopretrain"])) > MANY_WITHOUT_PRETRAINING * n:
+            self.report.for_instructor.append(f"nopretrain: {right} of {n} dev places right, more than a model without pretraining knows")
+        for (one, its_wrong), (other, others_wrong) in combinations(self.wrong.items(), 2):
+            wrong = its_wrong.keys() | others_wrong.keys()
+            alike = sum(its_wrong.get(index) == others_wrong.get(index) for index in wrong)
+            if alike > ERR_ALIKE * len(wrong):
+                what = f"of the {len(wrong)} dev questions that either answers wrongly, both give the same answer to {alike}"
+                self.report.for_instructor.append(f"{one} and {other}: {what}: perhaps one model under two names")
 
     def answers_of(self, part: str, params: str, split: str, indices: list[int]) -> tuple[list[str], str | None]:
         """The code's answers to some questions with these parameters; and what went wrong, if anything."""
@@ -317,9 +344,11 @@ def main() -> None:
     if not args.submission.exists():
         raise UserError(f"there is no {args.submission}")
     grader = Grader(args.data, args.answers, args.recipe)
-    if problem := grader.box.run([sys.executable, "-c", HAS_TORCH]).problem:  # a submission's code would fail, and the student be blamed
+    found = grader.box.run([sys.executable, "-c", HAS_TORCH], seconds=SECONDS_TO_ANSWER)
+    if found.problem:  # a submission's code would fail, and the student be blamed
         cure = "pip install -r autograder/requirements.txt, in an environment that all users may read"
-        raise UserError(f"a submission's code finds no PyTorch here: {cure} ({problem})")
+        said = found.said.rpartition("\n")[2][:200]
+        raise UserError(f"a submission's code can't import PyTorch here: {cure} ({found.problem}{said and f': {said}'})")
     if grader.box.missing:
         print(f"This system runs the submission's code without {'; without '.join(grader.box.missing)}.\n", flush=True)
     report = grader.grade(args.submission)

@@ -15,6 +15,7 @@ from handout import PARTS
 WANTED = {name for names in PARTS.values() for name in names}
 LARGEST = {".params": 64 * 10**6, ".predictions": 10**6}  # bytes of a file, by its suffix
 LARGEST_CODE = 5 * 10**6  # bytes of src/ in total
+LEFT_BEHIND = {"__pycache__", "expt", "venv"}  # folders in src/, of running and writing the code there
 MOST_FILES = 5000  # in a submission, graded or not
 DEEPEST, LONGEST = 20, 200  # parts and characters of a graded file's name
 NO_FILE = "is a link, or something else that is not a file"
@@ -45,7 +46,7 @@ def take_in(submission: Path, folder: Path) -> set[str]:
                 raise Refused(f"{shown(file.name)} lies outside the submission")
         root = find_root([file.name for file in files])
         chosen = [file._replace(name=file.name.removeprefix(root)) for file in files if file.name.startswith(root)]
-        chosen = [file for file in chosen if file.name in WANTED or f"{file.name}/".startswith("src/")]
+        chosen = [file for file in chosen if file.name in WANTED or is_code(file.name)]
         chosen = [file for file in chosen if file.name.isprintable() or file.name.endswith(".py")]  # without a Mac's "src/Icon\r"
         check(chosen)
         for file in chosen:
@@ -89,6 +90,13 @@ def in_usual_form(name: str) -> str:
     return name.replace("\\", "/").removeprefix("./")
 
 
+def is_code(name: str) -> bool:
+    """Whether a file belongs to src/: neither outputs, nor what is hidden or was left behind there."""
+    first, *others = name.split("/")
+    hidden = any(part in LEFT_BEHIND or (part.startswith(".") and part != ".") for part in others)
+    return first == "src" and not hidden and PurePosixPath(name).suffix not in LARGEST
+
+
 def is_plain(name: str) -> bool:
     """Whether a file may have that name."""
     parts = name.split("/")
@@ -108,8 +116,10 @@ def check(files: list[Found]) -> None:
         seen[file.name.casefold()] = file.name
         if file.size > LARGEST.get(PurePosixPath(file.name).suffix, LARGEST_CODE):
             raise Refused(f"{shown(file.name)} has {file.size / 1e6:.0f} MB")
-    if sum(file.size for file in files if file.name.startswith("src/")) > LARGEST_CODE:
-        raise Refused(f"src has more than {LARGEST_CODE // 10**6} MB")
+    code = sorted((file.size, file.name) for file in files if file.name.startswith("src/"))
+    if sum(size for size, _ in code) > LARGEST_CODE:
+        size, name = code[-1]
+        raise Refused(f"src has more than {LARGEST_CODE // 10**6} MB, {size / 1e6:.1f} of them in {shown(name)}")
     for name in seen.values():
         if any(parent.as_posix().casefold() in seen for parent in PurePosixPath(name).parents):
             raise Refused(f"{shown(name)} lies in a folder that is also a file")

@@ -9,6 +9,7 @@ The answer is in result.json, including what was done before something failed.
 import importlib
 import json
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
@@ -34,11 +35,13 @@ def main() -> None:
 
 
 def attempt(work: Callable[[], Any]) -> dict[str, Any]:
-    """What `work` returns, or what it raises."""
+    """What `work` returns, or what it raises, and where in the submission's code."""
     try:
         return {"value": work()}
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"[:500]}
+        frames = [(Path(frame.filename).resolve(), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+        where = [f"{path.name}, line {line}: " for path, line in frames if path.is_relative_to(Path("src").resolve())]
+        return {"error": f"{''.join(where[-1:])}{type(error).__name__}: {error}"[:500]}
 
 
 def describe_params(path: str) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Report:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     leaderboard: dict[str, float] = field(default_factory=dict)
     for_instructor: list[str] = field(default_factory=list)
+    hashes: dict[str, str] = field(default_factory=dict)  # of the parameters and predictions: two students' must differ
 
     def settle(self, key: str, output: str, passed: bool | None) -> None:
         """All points for this item, or none; no score if it is not graded."""
@@ -96,7 +97,15 @@ class Report:
                 test["status"] = "passed" if outcome.passed else "failed"
             tests.append(test)
         board = [{"name": name, "value": value} for name, value in self.leaderboard.items()]
-        return {"tests": tests, "leaderboard": board, "execution_time": round(seconds, 1), "visibility": "visible", "score": self.score()}
+        return {
+            "tests": tests,
+            "leaderboard": board,
+            "execution_time": round(seconds, 1),
+            "visibility": "visible",
+            "stdout_visibility": "hidden",  # it shows all outcomes, and what is for the instructor
+            "extra_data": {"sha256": self.hashes},
+            "score": self.score(),
+        }
 
     def score(self) -> float:
         """The sum of the scores."""

@@ -234,7 +234,9 @@ def environment(folder: Path) -> dict[str, str]:
     """The environment variables: all that a command is told of the outside."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     own = dict.fromkeys(("HOME", "TMPDIR", "TMP", "TEMP"), str(folder))
-    return kept | own | {"USER": "student", "LOGNAME": "student", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    python = {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    torch = {"TORCH_COMPILE_DISABLE": "1"}  # there may be no compiler: torch.compile then does nothing
+    return kept | own | python | torch | {"USER": "student", "LOGNAME": "student"}
 
 
 def readable_paths() -> list[Path]:

@@ -26,6 +26,7 @@ LARGEST = 128 * 10**6  # bytes of parameters, when the model is not known before
 LONGEST_BLOCK = 4096  # so that a forged file can't ask for gigantic masks
 NAMES_OF_TENSORS = re.compile(r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage")  # in pickles
 RECIPE_SIZES = ("width", "blocks", "block size", "heads")
+VANILLA = {"tok_emb", "pos_emb", "blocks", "ln_f", "head"}  # its parts
 
 
 def save_params(model: nn.Module, path: str | Path) -> None:
@@ -49,7 +50,7 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
     found["heads"] = n_head_of(card) or model.config.n_head
     asked["heads"] = model.config.n_head
     for what, value in found.items():
-        if value != asked[what]:
+        if value != asked[what] and found["variant"] is not None:  # what else does not fit is named by its tensors
             cure = "give the --recipe that it was trained with" if what in RECIPE_SIZES else "fix the command, or give other parameters"
             raise UserError(f"{path} has {what} {value}, but the command asks for {asked[what]}: {cure}")
     check_vocabulary(path, card, vocabulary)
@@ -67,7 +68,8 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     n_head = n_head_of(card) or max(1, (width or 0) // 32)
     n_layer = found["blocks"] + 2 * (found["variant"] == "perceiver")  # its first and last blocks have other names
     whole = all(tensor.untyped_storage().nbytes() >= tensor.nbytes for tensor in state.values())  # one number may pose as a billion
-    if not (whole and n_characters and width and block_size and n_layer) or block_size > LONGEST_BLOCK or width % n_head:
+    known = whole and found["variant"] and n_characters and width and block_size and n_layer
+    if not known or block_size > LONGEST_BLOCK or width % n_head:
         raise UserError(f"{path} holds no model of this project's kind")
     flags = variant_flags(found["variant"], found["bottleneck_dim"])
     model = GPT(GPTConfig(n_characters, block_size, n_layer=n_layer, n_head=n_head, n_embd=width, **flags))
@@ -157,20 +159,20 @@ def read_state(path: Path, largest: int) -> dict[str, Tensor]:
 
 
 def describe(state: dict[str, Tensor]) -> dict[str, Any]:
-    """What the names and shapes in a state_dict tell about its model."""
+    """What the names and shapes in a state_dict tell about its model; the variant is None if it is of a kind that is not known here."""
 
     def size(name: str, axis: int) -> int | None:
-        return state[name].size(axis) if name in state and state[name].dim() > axis else None
+        return state[name].size(axis) if name in state and state[name].dim() >= 2 else None
 
     signs = {"down_block.C": "perceiver", "blocks.0.attn.w1.weight": "synthesizer", "blocks.0.attn.rope_cache": "rope"}
-    has_down_block = any(name.startswith("down_block.") for name in state)  # as somebody's perceiver, with its own name for the latents
-    plain = "vanilla" if {"tok_emb.weight", "pos_emb"} <= state.keys() and not has_down_block else "none known"
-    variant = next((variant for name, variant in signs.items() if name in state), plain)
+    needed = {"tok_emb.weight", "pos_emb", "blocks.0.attn.query.weight", "blocks.0.attn.key.weight"}
+    is_vanilla = needed <= state.keys() and {name.split(".")[0] for name in state} <= VANILLA  # not a variant with names of its own
+    variant = next((variant for name, variant in signs.items() if name in state), "vanilla" if is_vanilla else None)
     return {
         "variant": variant,
-        "bottleneck_dim": size("down_block.C", 1),
+        "bottleneck_dim": size("down_block.C", -2),  # somebody's may lack the leading 1
         "vocabulary size": size("tok_emb.weight", 0),
         "width": size("tok_emb.weight", 1),
         "blocks": len({name.split(".")[1] for name in state if name.startswith("blocks.")}),
-        "block size": size("blocks.0.attn.rope_cache", 0) if variant == "rope" else size("pos_emb", 1),
+        "block size": size("blocks.0.attn.rope_cache", 0) if variant == "rope" else size("pos_emb", -2),
     }

@@ -176,6 +176,10 @@ def test_in_a_folder_of_its_own_beside_what_is_not_graded_whatever_it_is(grading
         f"{folder}src": (b"", stat.S_IFDIR | 0o755),
         f"{folder}wandb/latest-run": (b"run-1", MODES["link"]),
         f"{folder}{'deep/' * 30}x": b"",
+        f"{folder}src/vanilla.model.params": bytes(20 * 10**6),  # what is left behind by working there
+        f"{folder}src/expt/pretrain/run/events": bytes(6 * 10**6),
+        f"{folder}src/.venv/bin/python": (b"/usr/bin/python", MODES["link"]),
+        f"{folder}src/._run.py": b"",
         "a/more/still/src/run.py": b"",
     }
     assert not lost(grading(files | added), hides)
@@ -207,14 +211,15 @@ def test_as_gradescope_unpacks_it(grading, data, hides, tmp_path, separator):
     assert not lost(grading(tmp_path / "submission"), hides)
 
 
-@pytest.mark.parametrize(("n", "items"), [(1, set()), (2, {"vanilla dev", "vanilla test"})])
+@pytest.mark.parametrize(("n", "items"), [(1, set()), (2, {"vanilla dev", "vanilla test"}), (9, {"vanilla dev", "vanilla test"})])
 def test_one_answer_may_be_rounded_otherwise_on_another_machine_and_no_more(grading, data, hides, monkeypatch, n, items):
     monkeypatch.setattr(grade, "ASKED_AGAIN", {"dev": 60, "test": 60})  # all of them
     files, name = written(data, "perceiver"), "vanilla.pretrain.dev.predictions"
     lines = ["Lemuria"] * n + files[name].decode().splitlines()[n:]
-    report = grading(files | {name: "".join(f"{line}\n" for line in lines).encode()})
+    report = grading(files | {name: "".join(f"{line}\n" for line in lines).encode() + b"\n\n"})  # blank lines at the end do not matter
     assert lost(report, hides) == {item for item in items if hides or not item.endswith("test")}
     assert sum("handed in 'Lemuria', now answered" in line for line in report.for_instructor) == n
+    assert report.outcomes["vanilla dev"].output.count("handed in 'Lemuria', now answered") == (0 if n == 1 else min(n, 3))
 
 
 def test_as_many_are_asked_again_as_the_readme_says_each_once_and_half_of_them_right():
@@ -270,6 +275,11 @@ CARELESS = {
     "no variant": (lambda files: {k: v for k, v in files.items() if "perceiver" not in k}, {"variant test"}, "There is none of perceiver"),
     "no code": (lambda files: {k: v for k, v in files.items() if "src" not in k}, EVERYTHING, "did not answer"),
     "code that is no Python": (with_code("def ("), EVERYTHING, "SyntaxError"),
+    "code that fails": (
+        lambda files: files | {"src/dataset.py": DATASET.replace("[i][:", "[-i - 1][9999:").encode()},
+        {"corruption"},
+        r"CharCorruptionDataset\(text, \d+\)\[i\]: dataset.py, line 10: ValueError: empty range(?s:.*)ModuleNotFoundError",
+    ),
     "a line of predictions missing": (fewer_lines, {"vanilla dev", "vanilla test"}, "questions."),
     "predictions of other parameters": (forged, {"vanilla dev", "vanilla test"}, "differently from the file of predictions"),
     "predictions that are no text": (
@@ -280,7 +290,7 @@ CARELESS = {
     "predictions of the test alone that are not the model's": (
         lambda files: files | {name: b"Rome\n" * files[name].count(b"\n") for name in PARTS["vanilla"][2:]},
         {"vanilla dev", "vanilla test"},
-        "test questions differently from the file",
+        r"test questions differently from the file of predictions: make the files again\.\n(?! *'Where was)",  # but not which ones
     ),
     "answers that are all wrong": (all_wrong, {"nopretrain"}, "0 of 51 dev places right"),
     "the pretrained model in place of the other": (not_pretrained_by_name_alone, {"nopretrain"}, "a model without pretraining"),
@@ -353,7 +363,11 @@ HOSTILE = {
     "a pipe": (lambda files: files | {"vanilla.model.params": (b"", MODES["pipe"])}, EVERYTHING, "a link"),
     "names that differ in case": (lambda files: files | {"src/RUN.py": b""}, EVERYTHING, "are one file"),
     "a file that is a folder too": (lambda files: files | {"src/run.py/x": b""}, EVERYTHING, "a folder that is also a file"),
-    "more code than anybody writes": (lambda files: files | {f"src/{n}.py": bytes(10**6) for n in range(6)}, EVERYTHING, "more than 5 MB"),
+    "more code than anybody writes": (
+        lambda files: files | {f"src/{n}.py": bytes(n * 10**6) for n in range(4)},
+        EVERYTHING,
+        r"src has more than 5 MB, 3.0 of them in 'src/3.py'",
+    ),
     "a bomb": (lambda files: files | {"vanilla.model.params": BOMB}, EVERYTHING, "70 MB"),
     "thousands of files": (lambda files: files | {f"x/{n}": b"" for n in range(5001)}, EVERYTHING, "more than 5000"),
     "prints results": (with_code(FAKE), set(), ""),
@@ -449,6 +463,40 @@ Path("again.predictions").write_text(repr(told) + "\\n", encoding="utf-8")
     assert grader.answers_of("vanilla", "p.params", "dev", [3]) == ([repr(told)], None)
 
 
+def told_of(report, what):
+    """The lines for the instructor with these words."""
+    return [line for line in report.for_instructor if what in line]
+
+
+def test_what_looks_copied_is_said_to_the_instructor_alone(grading, data):
+    """A pretrained model with a number changed, and vanilla by the name of a variant: the points stay, since nobody can be sure."""
+    files = written(data, "perceiver")
+    theirs = {name: content.replace(b"Atlantis", b"Lemuria") for name, content in files.items() if name.startswith("perceiver")}
+    report = grading(files | theirs)
+    assert not told_of(report, "under two names") and not told_of(report, "without pretraining")
+    (same,) = told_of(grading(files), "under two names")
+    assert same.startswith("vanilla and perceiver: of the 25 dev questions that either answers wrongly, both give the same answer to 25")
+    params, *names = PARTS["nopretrain"]
+    again = {name: files[other] for name, other in zip(names, PARTS["vanilla"][1:], strict=True)}
+    report = grading(files | theirs | again | {params: files[PARTS["vanilla"][0]] + b" "})
+    assert report.outcomes["nopretrain"].score == 5
+    assert told_of(report, "nopretrain: 26 of 51 dev places right") and told_of(report, "nopretrain and vanilla: of the 25")
+    assert "names" not in json.dumps(report.as_json(1.0))
+
+
+def test_the_same_model_of_two_students_has_the_same_hash(grading, data):
+    """Gradescope keeps these with each submission; it shows students neither them nor what the grader prints."""
+    files, name = written(data, "perceiver"), "vanilla.finetune.params"
+    first, second, third = (
+        grading(some).as_json(1.0)
+        for some in (files, files | {"src/more.py": b""}, files | {name: files[name].replace(b"Atlantis", b"Lemuria", 1)})
+    )
+    names = {name for part in ("nopretrain", "vanilla", "perceiver") for name in PARTS[part]}
+    assert first["extra_data"]["sha256"] == second["extra_data"]["sha256"] and set(first["extra_data"]["sha256"]) == names
+    assert {key for key in names if first["extra_data"]["sha256"][key] != third["extra_data"]["sha256"][key]} == {name}
+    assert first["stdout_visibility"] == "hidden"
+
+
 def test_of_two_variants_the_better_counts_if_it_comes_first_too(grading, data, hides):
     files = written(data, "perceiver", "synthesizer")
     report = grading(files | {PARTS["synthesizer"][1]: b"Atlantis\n" * len(gold(data, "dev"))})
@@ -499,16 +547,25 @@ def test_a_perceiver_whose_latents_have_another_name_is_not_taken_for_vanilla():
     state = GPT(GPTConfig(9, 8, n_layer=3, n_head=2, n_embd=8, perceiver=True, bottleneck_dim=4)).state_dict()
     assert describe(state)["variant"] == "perceiver"
     renamed = {name.replace("down_block.C", "down_block.basis"): tensor for name, tensor in state.items()}
-    assert describe(renamed)["variant"] == "none known"
+    assert describe(renamed)["variant"] is None
+    renamed = {name.replace("down_block.", "reader."): tensor for name, tensor in state.items()}
+    assert describe(renamed)["variant"] is None
+    assert describe(state)["bottleneck_dim"] == describe(state | {"down_block.C": state["down_block.C"][0]})["bottleneck_dim"] == 4
+
+
+def test_a_synthesizer_whose_parts_have_other_names_is_not_taken_for_vanilla():
+    state = GPT(GPTConfig(9, 8, n_layer=2, n_head=2, n_embd=8, synthesizer=True)).state_dict()
+    assert describe(state)["variant"] == "synthesizer"
+    assert describe({name.replace(".w1.", ".A.").replace(".w2", ".B"): tensor for name, tensor in state.items()})["variant"] is None
 
 
 def test_rope_whose_angles_are_not_saved_is_not_taken_for_vanilla():
     state = GPT(GPTConfig(9, 8, n_layer=2, n_head=2, n_embd=8, rope=True)).state_dict()
     assert describe(state)["variant"] == "rope"
-    assert describe({name: tensor for name, tensor in state.items() if "rope_cache" not in name})["variant"] == "none known"
+    assert describe({name: tensor for name, tensor in state.items() if "rope_cache" not in name})["variant"] is None
 
 
-@pytest.mark.parametrize("kind", ["vanilla", "none known"])
+@pytest.mark.parametrize("kind", ["vanilla", None])
 def test_a_vanilla_model_by_a_variants_name_gets_none_of_its_points(grading, data, hides, monkeypatch, kind):
     monkeypatch.setattr(Grader, "describe_params", lambda self: {"perceiver.finetune.params": {"variant": kind, "bottleneck_dim": None}})
     report = grading(written(data, "perceiver"))
@@ -716,7 +773,7 @@ def test_where_the_grader_itself_fails_the_rest_is_graded(grading, data, hides, 
 def test_the_command_hands_the_recipe_on_and_says_what_is_for_the_instructor(tmp_path, monkeypatch, capsys):
     report, given = grade.unfinished(), []
     report.for_instructor.append("vanilla, dev: asked")
-    box = SimpleNamespace(missing=["a net"], run=lambda *_: SimpleNamespace(problem=None))
+    box = SimpleNamespace(missing=["a net"], run=lambda *_, seconds: SimpleNamespace(problem=None))
     grader = SimpleNamespace(box=box, grade=lambda _: report)
     monkeypatch.setattr(grade, "Grader", lambda *what: given.append(what) or grader)
     monkeypatch.setattr(sys, "argv", ["grade.py", str(tmp_path), "--recipe", "quick"])
@@ -849,7 +906,8 @@ def test_results_are_written_whatever_happens(data, tmp_path, monkeypatch, capsy
     monkeypatch.setattr(sys, "argv", ["grade.py", str(home / "submission"), "--data", str(data)])
     assert run_reporting_errors(grade.main) == 2
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "a submission's code finds no PyTorch here: pip install" in err
+    assert err.count("\n") == 1 and "a submission's code can't import PyTorch here: pip install" in err
+    assert "(it ended with exit code 1: ModuleNotFoundError: No module named 'no_such_module')" in err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs bash")
@@ -868,6 +926,7 @@ def test_what_the_teacher_builds_in_is_handed_to_the_grader(data, tmp_path):
     options = "--results results/results.json --answers source/answers.tsv --recipe quick"
     assert said == f"source/autograder/grade.py submission {options}\n"
     assert (tmp_path / "source/answers.tsv").read_bytes() == (data / "gold.tsv").read_bytes()
+    assert stat.S_IMODE((tmp_path / "a.zip").stat().st_mode) == 0o600
 
 
 def test_nothing_is_run_that_is_pickled_in_parameters(real, data, tmp_path):
@@ -890,7 +949,7 @@ def test_nothing_is_run_that_is_pickled_in_parameters(real, data, tmp_path):
     assert told.startswith("vanilla.model.params holds no model known here: ") and "is not a file of parameters, or is damaged" in told
     torch.save({"my.embedding": torch.zeros(2)}, tmp_path / "perceiver.finetune.params")
     grader.taken = {"perceiver.finetune.params"}
-    assert grader.describe_params()["perceiver.finetune.params"]["variant"] == "none known"
+    assert grader.describe_params()["perceiver.finetune.params"]["variant"] is None
     assert grader.report.for_instructor[-1] == (
         "perceiver.finetune.params holds no model known here: other names of tensors, so it is asked with --bottleneck_dim 64"
     )
@@ -997,6 +1056,13 @@ def test_the_equations_are_those_of_the_projects_layers(name):
     assert "shape" in layer_difference(task, output[:-1])
     output[1][1] = float("nan")
     assert "off" in layer_difference(task, output)
+
+
+def test_a_model_that_is_compiled_runs_without_a_compiler():
+    code = "import torch\n\ndef compiler(*_):\n    raise SystemExit(3)\n\n"
+    code += "model = torch.compile(torch.nn.Linear(2, 2), backend=compiler)\nprint(*model.state_dict(), *model(torch.ones(3, 2)).shape)"
+    ended = Sandbox(time.monotonic() + 60).run([sys.executable, "-c", code])
+    assert (ended.problem, ended.said) == (None, "_orig_mod.weight _orig_mod.bias 3 2")
 
 
 def test_nothing_of_the_outside_is_told_to_the_code(monkeypatch):

@@ -212,6 +212,16 @@ def test_a_perceiver_of_its_two_ends_alone_is_known_by_its_parameters(tmp_path):
     assert load_model(tmp_path / "x.params").config == model.config
 
 
+def test_a_model_of_a_kind_that_is_not_known_is_refused_with_its_tensors_names(tmp_path):
+    """Somebody's perceiver, whose latents have a name of their own."""
+    model = GPT(GPTConfig(9, 24, n_layer=3, n_head=1, n_embd=32, perceiver=True, bottleneck_dim=5))
+    torch.save({name.replace("down_block.C", "down_block.basis"): t for name, t in model.state_dict().items()}, tmp_path / "x.params")
+    with pytest.raises(UserError, match=r"x.params holds no model of this project's kind"):
+        load_model(tmp_path / "x.params")
+    with pytest.raises(UserError, match=r"x.params does not fit the model: see down_block.C, down_block.basis$"):
+        load_params(model, tmp_path / "x.params")
+
+
 def test_a_recipe_other_than_that_of_the_parameters_is_told_of(folder, monkeypatch):
     monkeypatch.setattr(stages, "train", lambda *_: None)
     save_params(untrained(stages.read_corpus("wiki.txt", "vanilla", RECIPES["laptop"]), "laptop"), "l.params")
