@@ -21,7 +21,7 @@ import processes
 from batches import CPU_BF16_SHAPES, CPU_SHAPES, GPU_SHAPES, Part, unpack
 from console import UserError
 from dropout import drawing_from
-from model import GPT
+from model import GPT, computes_as_written
 from packing import make_copy
 
 GROUP = 16  # parts whose gradients are held in memory at a time
@@ -316,17 +316,18 @@ class RecordedUpdate(Update):
 
 
 def make_gradients(model: nn.Module, plain: bool = False, cpu_bf16: bool = False) -> Gradients:
-    """The fastest way for the project's model on its device; the plain way for other models, or if `plain` asks for it.
+    """The fastest way for the project's model on its device; the plain way for others, changed ones too, or if `plain` asks for it.
 
     `cpu_bf16` asks for bfloat16 products on a CPU, too.
     """
     device = next(model.parameters()).device
     if plain or not isinstance(model, GPT):
         return Gradients(model)
+    unchanged = computes_as_written(model)
     if device.type == "cpu":
-        return ThreadedGradients(model, bf16=cpu_bf16 and has_bf16(device))
+        return (ThreadedGradients if unchanged else Gradients)(model, bf16=cpu_bf16 and has_bf16(device))
     if device.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)  # cuDNN's attention makes a new plan for each shape
         in_bf16 = all(processes.gathered(has_bf16(device)))  # all alike, or they would split batches differently
-        return RecordedGradients(model, in_bf16)
+        return (RecordedGradients if unchanged else Gradients)(model, in_bf16)
     return Gradients(model)

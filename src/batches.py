@@ -5,6 +5,7 @@ examples of similar length, each run through the model on its own; their gradien
 """
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -49,7 +50,8 @@ class Shapes(NamedTuple):
 
     part_targets: int  # targets in a part, on average
     multiple: int  # widths are multiples of this, except the whole block's; a packed part's total length is one, too
-    packed: bool = False  # examples end to end
+    packed: bool = False  # examples end to end,
+    longest: int = sys.maxsize  # of at most this length
     least_parts: int = 1  # one for each process
 
 
@@ -181,8 +183,11 @@ def split(x: Tensor, y: Tensor, widths: Tensor, targets: Tensor, shapes: Shapes)
     """Split rows sorted by width (B,) into parts, and drop the columns beyond each part's widest row, or pack the parts.
 
     A causal model's loss and gradient stay the same if each part's are weighted by its share. `targets` (B,) counts those
-    with a loss.
+    with a loss. Raises ValueError if parts are packed and a row is longer than `shapes` allow.
     """
+    if widths[-1] > shapes.longest:  # of rows, the model itself would say so
+        raise ValueError(f"an example of {widths[-1]} characters is longer than the {shapes.longest} that the model takes")
+    x, y = x[:, : shapes.longest], y[:, : shapes.longest]
     total = int(targets.sum())
     parts = []
     for rows in torch.arange(len(x)).tensor_split(min(len(x), max(shapes.least_parts, round(total / shapes.part_targets)))):

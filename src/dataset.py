@@ -99,13 +99,17 @@ class CharCorruptionDataset(Dataset):
         self.vocab_size = len(self.text.characters)
         self.codes = self.text.codes  # what `cuts` points into
         self.n_characters = len(self.codes)
-        self.data = Documents(self.text)  # if the text ends with a newline, the empty document after it counts
         self.names = TellingNames(self.longest)
 
     @classmethod
     def from_file(cls, path: str | Path, block_size: int, **how: Any) -> Self:
         """The same for a UTF-8 file, which is never held as one string. Raises UserError if it can't be used."""
         return cls(encode_file(path), block_size, **how)
+
+    @property
+    def data(self) -> Documents:
+        """The documents; if the text ends with a newline, the empty one after it counts. To train on some, take a Subset of the dataset."""
+        return Documents(self.text)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -164,10 +168,10 @@ class NameDataset(Dataset):
         self.stoi, self.itos = pretraining_dataset.stoi, pretraining_dataset.itos
         self.block_size, self.vocab_size = pretraining_dataset.block_size, pretraining_dataset.vocab_size
         self.whole = whole
-        self.data = split_rows(data)
+        self._rows = split_rows(data)
         self.places: set[str] = set()
         texts, starts = [], []  # of each row: question and place; where the place begins
-        for line, row in enumerate(self.data, start=1):
+        for line, row in enumerate(self._rows, start=1):
             question, place = split_pair(row, line)
             text = question + place
             if len(text) + 2 > self.block_size:
@@ -184,11 +188,16 @@ class NameDataset(Dataset):
         none = torch.zeros_like(start)
         self._cuts = Cuts(length.cumsum(0) - length, length, start, none, none if whole else start - 1, none)
 
+    @property
+    def data(self) -> tuple[str, ...]:
+        """The rows. To train on some, take a Subset of the dataset, or give it these alone."""
+        return tuple(self._rows)
+
     def __len__(self) -> int:
-        return len(self.data)
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        question, place = split_pair(self.data[index], index + 1)
+        question, place = split_pair(self._rows[index], index + 1)
         text = f"{question}{MASK_CHAR}{place}{MASK_CHAR}".ljust(self.block_size, PAD_CHAR)
         block = encode(text, self.stoi)  # (block_size,)
         y = block[1:].clone()

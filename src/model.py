@@ -9,6 +9,7 @@ Shapes: B batch, T positions, C width (`n_embd`), V vocabulary, m latents (`bott
 """
 
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any, Self
 
 import torch
@@ -186,18 +187,32 @@ class GPT(nn.Module):
 
 
 CLASSES = {GPT, Block, DownProjectBlock, UpProjectBlock, CausalCrossAttention, CausalSelfAttention, RotarySelfAttention}
-CLASSES |= {SynthesizerAttention, Dropout, nn.Dropout, nn.Embedding, nn.LayerNorm, nn.Linear, nn.GELU, nn.Sequential}
+CLASSES |= {SynthesizerAttention, Dropout, nn.Embedding, nn.LayerNorm, nn.Linear, nn.GELU, nn.Sequential}
 
 
 def computes_as_written(model: nn.Module) -> bool:
-    """Whether a model computes what is written here: no module of it is of another class, or has a forward hook.
+    """Whether a model computes what is written here: it has the parts that its config asks for, each once, of these classes, without hooks.
 
-    If not, what repeats these equations for speed (decoding.py, packing.py) would miss what that does.
+    If not, what repeats these equations for speed (decoding.py, packing.py) would miss what that does, and what computes
+    several parts of a batch at a time (acceleration.py) might mix up what modules keep between calls.
     """
-    return not any(
-        type(module) not in CLASSES or module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
-        for module in model.modules()
-    )
+    modules = list(model.modules())
+    changed = any(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module) for module in modules)
+    known = {type(module) for module in modules} <= CLASSES
+    return known and not changed and type(model) is GPT and anatomy(model) == anatomy_of(model.config)
+
+
+def anatomy(model: GPT) -> tuple[dict[str, type], dict[str, torch.Size]]:
+    """The classes of a model's modules, each by its first name, and the shapes of its tensors."""
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    return {name: type(module) for name, module in model.named_modules()}, shapes
+
+
+@cache
+def anatomy_of(config: GPTConfig) -> tuple[dict[str, type], dict[str, torch.Size]]:
+    """The same for the model that a config asks for."""
+    with torch.device("meta"):  # neither memory nor random numbers are used
+        return anatomy(GPT(config))
 
 
 def init_weights(module: nn.Module) -> None:

@@ -76,6 +76,7 @@ class PackedCopy(BF16Copy):
 
     def __init__(self, model: GPT) -> None:
         super().__init__(model)
+        self.shapes = self.shapes._replace(longest=model.get_block_size())
         # of the part at hand: positions (N,), where sequences begin (b + 1,), and which embeddings are added up (N, V + P)
         self.at, self.begins, self.ones = (torch.empty(0) for _ in range(3))
         self.embeddings = self.merge(self.model.tok_emb.weight, *(() if model.config.rope else (self.model.pos_emb,)))  # (V + P, C)
@@ -129,7 +130,7 @@ def make_copy(model: GPT) -> BF16Copy | None:
     if not computes_as_written(model) or model.ignored_target != PAD or model.tok_emb.weight.dtype != torch.float32:
         return None
     size = model.config.n_embd // model.config.n_head + 8 * model.config.synthesizer  # of the heads, as the kernel sees them
-    tied = model.head.weight is model.tok_emb.weight
+    tied = len(list(model.parameters())) < len(list(model.named_parameters(remove_duplicate=False)))  # two that are one
     few = model.config.vocab_size <= MOST_CHARACTERS
     on_gpu = model.tok_emb.weight.is_cuda
     kernel = not on_gpu or torch.backends.cuda.is_flash_attention_available()  # not on Windows

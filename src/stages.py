@@ -55,7 +55,7 @@ def run(args: Namespace) -> None:
         prepare = {"evaluate": prepare_evaluation, "ask": prepare_asking}.get(args.function, prepare_training)
         work = prepare(args, recipe, model.to(device), corpus)
         table = args.eval_corpus_path and file_sha256(args.eval_corpus_path)
-        decisive = [identity(args, recipe, corpus), table, args.unknown, args.question, args.plain, device.type]
+        decisive = [identity(args, recipe, corpus), table, args.unknown, args.question, args.plain, args.resume, device.type]
     check_alike(decisive)
     work()
 

@@ -167,9 +167,7 @@ class Trainer:
 
         Raises UserError as `train` does.
         """
-        self.read_losses()
-        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
-            raise UserError(f"a parameter is no longer finite after step {self.step}: {CURE_OF_NAN}")
+        self.check_finite()
         self.writer.flush()  # the curves must cover every step up to this state
         return {
             "model": self.model.state_dict(),
@@ -181,6 +179,12 @@ class Trainer:
             "best_test_loss": self.best_test_loss,
         }
 
+    def check_finite(self) -> None:
+        """Raise UserError if a loss or a parameter is no longer finite: what is saved must be sound."""
+        self.read_losses()
+        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
+            raise UserError(f"a parameter is no longer finite after step {self.step}: {CURE_OF_NAN}")
+
     def restore(self, state: dict[str, Any]) -> None:
         """Become the trainer whose `state` this was; the state doesn't include its config and datasets."""
         self.model.load_state_dict(state["model"])
@@ -188,7 +192,8 @@ class Trainer:
             optimizer.load_state_dict(its_state)
         self.update = self.gradients.make_update(self.optimizers, self.config.grad_norm_clip)  # the state may come from another device
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
-        self.recent_losses.extend(state["recent_losses"])
+        self.unread.clear()
+        self.recent_losses = deque(state["recent_losses"], maxlen=RECENT)
         self.best_test_loss = state["best_test_loss"]
 
     def batches(self, dataset: Dataset, epochs: int) -> Batches:
@@ -239,6 +244,7 @@ class Trainer:
             self.writer.add_scalar("test/loss", test_loss, epoch)
         if self.config.ckpt_path is not None and test_loss <= self.best_test_loss:
             self.best_test_loss = test_loss
+            self.check_finite()
             if processes.rank() == 0:
                 save_params(self.model, self.config.ckpt_path)
 

@@ -1,6 +1,7 @@
 """However gradients are computed, they are those of the model on the padded batch."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,7 +13,7 @@ from acceleration import GROUP, Gradients, RecordedGradients, Recorder, Threaded
 from batches import CutBatches, Shapes, unpack
 from dataset import CharCorruptionDataset, mix
 from helpers import CORPUS, NAMES, padded, split_batches
-from model import GPT, GPTConfig, variant_flags
+from model import GPT, Block, GPTConfig, variant_flags
 from packing import BF16Copy, PackedCopy, make_copy
 from recipes import VARIANTS
 from trainer import Trainer, TrainerConfig
@@ -206,12 +207,66 @@ def test_only_what_computes_as_this_projects_models_do_is_copied():
     hooked, patched = GPT(config), GPT(config)
     hooked.tok_emb.register_forward_hook(lambda layer, given, output: 2 * output)
     patched.blocks[0].attn.value = nn.Identity()
-    assert [make_copy(model) for model in (Other(config), GPT(config).double(), hooked, patched)] == [None] * 4
-    tied, small_heads = GPT(config), GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=4, n_embd=16))
+    shared, unbiased, larger, dropping = (GPT(config) for _ in range(4))
+    shared.blocks[1].attn.query = shared.blocks[0].attn.query
+    unbiased.blocks[0].attn.query = nn.Linear(16, 16, bias=False)
+    larger.tok_emb = nn.Embedding(CORPUS.vocab_size + 1, 16)
+    dropping.drop = nn.Dropout(0.1)  # which draws from a generator that threads share
+    changed = (Other(config), hooked, patched, shared, unbiased, larger, dropping)
+    assert [make_copy(model) for model in (*changed, GPT(config).double())] == [None] * 8
+    assert [type(make_gradients(model)) for model in (*changed, GPT(config))] == [Gradients] * 7 + [ThreadedGradients]
+    tied, twins, small_heads = GPT(config), GPT(config), GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=4, n_embd=16))
     tied.head.weight = tied.tok_emb.weight
+    twins.blocks[0].attn.key.weight = twins.blocks[0].attn.query.weight
     wide = GPT(GPTConfig(CORPUS.vocab_size, 100, n_layer=1, n_head=1, n_embd=256, synthesizer=True))  # heads of 264, including the ones
     many = GPT(GPTConfig(50_000, 100, n_layer=1, n_head=2, n_embd=16))
-    assert [type(make_copy(model)) for model in (GPT(config), tied, small_heads, wide, many)] == [PackedCopy, *[BF16Copy] * 4]
+    assert [type(make_copy(model)) for model in (GPT(config), tied, twins, small_heads, wide, many)] == [PackedCopy, *[BF16Copy] * 5]
+
+
+def test_what_modules_keep_between_calls_is_not_mixed_up():
+    """As the terms that a block adds to the loss: each of a step's parts has its own."""
+
+    class Costly(Block):
+        def forward(self, x):
+            x = super().forward(x)
+            time.sleep(0.02)  # long enough for another thread to pass
+            self.cost = x.square().mean()
+            time.sleep(0.02)
+            return x
+
+    class Sparse(GPT):
+        def forward(self, idx, targets=None):
+            logits, loss = super().forward(idx, targets)
+            return logits, None if targets is None else loss + sum(block.cost for block in self.blocks)
+
+    torch.manual_seed(0)
+    model = Sparse(GPTConfig(CORPUS.vocab_size, 100, n_layer=2, n_head=2, n_embd=16, embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0))
+    model.blocks = nn.Sequential(*(Costly(model.config) for _ in range(2)))
+    parts = split_batches("at once", Shapes(200, 1))[0].parts
+    plain = Gradients(model)
+    expected = plain.compute(parts), [parameter.grad.clone() for parameter in plain.parameters]
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        way = make_gradients(model)
+    finally:
+        torch.set_num_threads(n_threads)
+    torch.testing.assert_close((way.compute(parts), [parameter.grad for parameter in way.parameters]), expected)
+
+
+def test_sequences_too_long_for_the_model_are_refused_when_laid_end_to_end_too():
+    """On a GPU, reading beyond the embeddings would end all further work in the process."""
+    texts = CharCorruptionDataset("\n".join(["ab" * 20] * 16), 100)
+    short, long = (GPT(GPTConfig(texts.vocab_size, n, n_layer=1, n_head=2, n_embd=16)) for n in (20, 60))
+    for model in (short, long):
+        shapes = make_copy(model).shapes._replace(multiple=2048)  # which fills up all rows
+        batches = CutBatches([texts], 16, 1, 0, shapes, torch.device("cpu"))
+        if model is short:
+            with pytest.raises(ValueError, match=r"an example of \d+ characters is longer than the 20 that the model takes"):
+                batches[0]
+        else:
+            (part,) = batches[0].parts
+            assert part.at.max() == 59  # where they had 98 before they were cut
 
 
 @pytest.mark.parametrize("capabilities", [{"avx512_bf16": True}, {"avx512_bf16": False}, {}, None])

@@ -241,6 +241,16 @@ def test_items_are_counted_from_the_end_too():
             dataset[index]
 
 
+def test_what_is_trained_on_is_what_data_shows():
+    """It can't be replaced, which would go unnoticed where whole batches are made."""
+    corpus = CharCorruptionDataset("Ann.\nBea.", 16)
+    names = NameDataset(corpus, "Ann\tB.\nBea\tA.")
+    assert corpus.data == ["Ann.", "Bea."] and names.data == ("Ann\tB.", "Bea\tA.")
+    for dataset in (corpus, names):
+        with pytest.raises(AttributeError, match="data"):
+            dataset.data = dataset.data[1:]
+
+
 def test_items_end_where_the_dataset_does():
     dataset = NameDataset(CORPUS, "Where was Al born?\tLima\n")
     assert len(list(itertools.islice(dataset, 5))) == 1

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from attention import CausalSelfAttention
 from dataset import CharCorruptionDataset, NameDataset, encode
 from decoding import Decoder, answer, likeliest_answers
 from helpers import FLAGS, sharp_model
-from model import GPT, GPTConfig
+from model import GPT, Block, GPTConfig, anatomy_of
 from plain import plain_answers
 from trainer import Trainer, TrainerConfig
 
@@ -85,7 +86,21 @@ def other_part(model):
     model.drop = torch.nn.Hardtanh(-0.5, 0.5)
 
 
-@pytest.mark.parametrize("change", [other_forward, own_forward, hook, pre_hook, other_part])
+def shared_block(model):
+    """Passes through the same block again and again (as in ALBERT)."""
+    model.blocks = torch.nn.Sequential(*[model.blocks[0]] * 3)
+
+
+def no_attention(model):
+    """Has a linear layer in attention's place, and an attention without biases."""
+    width = model.config.n_embd
+    model.blocks[-1].attn = torch.nn.Linear(width, width)
+    torch.nn.init.normal_(model.blocks[-1].attn.weight)
+    first = (model.down_block if model.config.perceiver else model.blocks[0]).attn
+    first.value = torch.nn.Linear(width, width, bias=False)
+
+
+@pytest.mark.parametrize("change", [other_forward, own_forward, hook, pre_hook, other_part, shared_block, no_attention])
 @pytest.mark.parametrize("variant", FLAGS)
 def test_models_that_compute_in_another_way_are_decoded_as_they_compute(variant, change):
     model, prompts = sharp_model(variant), [[2, 3], [4, 5, 6, 7, 8], [8]]
@@ -99,6 +114,19 @@ def test_models_that_compute_in_another_way_are_decoded_as_they_compute(variant,
             text = torch.tensor([[*prompt, *said, 0]])
             of_next = model(text[:, :-1])[0].log_softmax(dim=-1).gather(2, text[:, 1:, None])[0, len(prompt) - 1 :]
             assert score == pytest.approx(of_next.sum().item(), rel=1e-4)
+
+
+def test_so_is_a_variant_of_ones_own_as_the_readme_adds_it(monkeypatch):
+    class Doubled(CausalSelfAttention):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    anatomy_of.cache_clear()
+    monkeypatch.setattr(Block, "choose_attention", lambda self, config: Doubled)
+    model, prompts = sharp_model("vanilla", block_size=23), [[2, 3], [4, 5, 6, 7, 8], [8]]
+    assert isinstance(model.blocks[0].attn, Doubled)
+    assert answer(model, prompts, 15, end=0) == plain_answers(model, prompts, 15, end=0)
+    anatomy_of.cache_clear()
 
 
 def test_nothing_is_computed_once_all_answers_have_ended(monkeypatch):

@@ -352,6 +352,13 @@ def test_processes_with_different_parameters_do_not_share_the_questions(beside, 
     assert not Path("o.txt").exists()
 
 
+def test_processes_of_which_one_alone_resumes_do_not_wait_for_each_other(beside, tmp_path):
+    """As on two machines, if the flag was forgotten on one."""
+    program = run_after('import os, sys; sys.argv += ["--resume"] * (os.environ["RANK"] == "1")', tmp_path)
+    code, _, errors = execute(f"{PRETRAIN} --writing_params_path alone", "--nproc_per_node 2", program)
+    assert code != 0 and "error: process 1: the flags, devices or files differ from the first process's" in errors
+
+
 def test_what_goes_wrong_in_another_process_is_said_by_the_first(beside, tmp_path):
     """As on several machines, the second of which has a different corpus."""
     Path(tmp_path, "wiki.txt").write_text(Path("wiki.txt").read_text(encoding="utf-8") + "Ann.\n", encoding="utf-8")

@@ -18,7 +18,7 @@ from model import GPT, GPTConfig, variant_flags
 from muon import BatchedMuon, orthogonalized
 from packing import PackedCopy
 from recipes import VARIANTS
-from trainer import Trainer, TrainerConfig, learning_rate, make_optimizers
+from trainer import LOG_EVERY, Trainer, TrainerConfig, learning_rate, make_optimizers
 from utils import set_seed
 
 HANDOUT = TrainerConfig(learning_rate=6e-3, lr_decay=True, warmup_tokens=512 * 20, final_tokens=200 * 2938 * 128)
@@ -34,6 +34,9 @@ class Points(dict):
         points = self.setdefault(tag, {})
         assert step not in points
         points[step] = value
+
+    def flush(self):
+        pass
 
 
 def small_model(variant="vanilla", **changes):
@@ -335,6 +338,44 @@ def test_without_a_test_set_the_latest_parameters_are_kept(tmp_path):
     model, _ = trained(ckpt_path=tmp_path / "latest.params")
     kept = torch.load(tmp_path / "latest.params", weights_only=True)
     assert all(torch.equal(kept[name], model[name]) for name in model)
+
+
+def test_parameters_that_are_no_longer_numbers_do_not_replace_good_ones(tmp_path):
+    path = tmp_path / "latest.params"
+    trainer = Trainer(small_model(), CORPUS, None, TrainerConfig(max_epochs=4, batch_size=8, ckpt_path=path, device="cpu"))
+    kept = []
+
+    def spoil(epoch):
+        kept.append(path.read_bytes())
+        if epoch == 2:
+            with torch.no_grad():
+                trainer.model.ln_f.weight[0] = math.nan
+
+    assert 3 * math.ceil(len(CORPUS) / 8) % LOG_EVERY  # the third epoch ends before the loss would be read
+    with pytest.raises(UserError, match=r"the loss is nan in step|a parameter is no longer finite"):
+        trainer.train(after_epoch=spoil)
+    assert path.read_bytes() == kept[1] != kept[0]
+
+
+def test_a_trainer_that_goes_back_forgets_what_came_after():
+    config = TrainerConfig(max_epochs=2, batch_size=8, device="cpu")
+    whole = Points()
+    Trainer(small_model(), CORPUS, None, dataclasses.replace(config, writer=whole)).train()
+    points, kept = Points(), []
+    trainer = Trainer(small_model(), CORPUS, None, dataclasses.replace(config, writer=points))
+
+    def stop():
+        if trainer.step == 3:
+            kept.append(copy.deepcopy(trainer.state()))
+        if trainer.step == 5:
+            raise KeyboardInterrupt  # with two losses that nobody has read
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(stop)
+    trainer.restore(kept[0])
+    assert trainer.loss == pytest.approx(sum(kept[0]["recent_losses"]) / 3)
+    trainer.train()
+    assert points["train/loss"] == whole["train/loss"]
 
 
 def test_the_test_loss_is_the_mean_over_batches_whatever_their_parts():
