@@ -2,6 +2,7 @@
 # Gradescope runs this once, when it builds the image: it installs Python, and what submissions' code imports.
 set -euo pipefail
 cd "$(dirname "$0")"
+export DEBIAN_FRONTEND=noninteractive
 apt-get update
 apt-get install -y python3.11 python3.11-venv || apt-get install -y python3 python3-venv
 python=$(command -v python3.11 || command -v python3)

@@ -68,7 +68,7 @@ LAPTOP = Recipe(
     lr_floor=0.0,
 )
 
-# the same for twice as long, two fifths of the handout's examples: the perceiver gains two points from it, the others nothing
+# the same for twice as long, two fifths of the handout's examples: the perceiver gains two points from it, the others next to nothing
 BEST = replace(LAPTOP, pretrain_epochs=150)
 
 # the same for the demo: a few hundred people, done in minutes
