@@ -6,6 +6,7 @@ It holds the grader, the project's code, the data that submissions are asked abo
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -55,9 +56,9 @@ def main() -> None:
         files["recipe"] = args.recipe.encode()
     if args.index is not None:
         files["pip.conf"] = f"[global]\nextra-index-url = {args.index}\n".encode()
-    write_zip(args.out, files, executable=("setup.sh", "run_autograder"))
     if args.answers is not None:
-        args.out.chmod(0o600)  # on a machine that others use
+        os.umask(0o077)  # nobody else on this machine may read them
+    write_zip(args.out, files, executable=("setup.sh", "run_autograder"))
     answers = "with the test's answers: keep it to yourself" if args.answers else "without answers, so the test is not graded"
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, {answers}")
 

@@ -38,7 +38,7 @@ MINUTES = 8.5  # for everything; Gradescope allows ten
 ASKED_AGAIN = {"dev": 24, "test": 48}  # how many questions of each
 ANSWERED_AGAIN = "again.predictions"  # the file that the answers go to
 SECONDS_TO_ANSWER, SECONDS_TO_PROBE = 150, 60
-HAS_TORCH = "import torch"  # the first time takes longest: not in a submission's own time
+IMPORT_TORCH = "import torch"  # the first time takes longest: before the code's own seconds count
 SHOWN = 3  # answers to dev questions that differ when asked again
 MANY_WITHOUT_PRETRAINING = 0.1  # share of dev; 43 published models have at most 0.028
 ERR_ALIKE = 0.9  # share of two models' wrong answers to dev that are the same
@@ -209,13 +209,10 @@ class Grader:
             return {}, f"Missing beside src/: {', '.join(missing)}."
         predictions, right = {}, {}
         for split, name in zip(("dev", "test"), names, strict=True):
-            predictions[split] = split_rows((self.folder / name).read_text(encoding="utf-8", errors="replace"))
-            while len(predictions[split]) > len(self.questions[split]) and not predictions[split][-1]:
-                predictions[split].pop()  # blank lines at the end
+            predictions[split] = rows_of((self.folder / name).read_bytes(), len(self.questions[split]))
             if len(predictions[split]) != len(self.questions[split]):
                 return {}, f"{name} has {len(predictions[split])} lines, but there are {len(self.questions[split])} questions."
         hits = {split: are_right(predictions[split], places) for split, places in self.places.items() if places}
-        self.wrong[part] = {index: predictions["dev"][index] for index, hit in enumerate(hits["dev"]) if not hit}
         # of dev, half are drawn from the right answers, where a forger's would be; of test, all are drawn at random: the
         # choice of questions must not tell the code which answers are right
         chosen = {"dev": choose(ASKED_AGAIN["dev"], hits["dev"]), "test": choose(ASKED_AGAIN["test"], [False] * len(predictions["test"]))}
@@ -236,8 +233,9 @@ class Grader:
             if len(differing) > ROUNDING:
                 many = f"{len(differing)} of {len(indices)} {split} questions"
                 why = f"Asked again, {params} answers {many} differently from the file of predictions: make the files again."
-                shown = ["It must give a question the same answer alone, on a CPU, in float32.", *told[:SHOWN]] * (split == "dev")
-                return {}, "\n".join([why, *shown])
+                cure = "The code must answer a question the same way on a CPU, in float32, among other questions."
+                return {}, "\n".join([why, cure, *(told[:SHOWN] if split == "dev" else ())])
+        self.wrong[part] = {index: predictions["dev"][index] for index, hit in enumerate(hits["dev"]) if not hit}
         return right, None
 
     def note_what_looks_copied(self) -> None:
@@ -266,12 +264,12 @@ class Grader:
         files = {TEXT: self.characters, params: self.folder / params, name: questions.encode(), **self.code()}
         ended = self.box.run(command, files, [ANSWERED_AGAIN], SECONDS_TO_ANSWER)
         content = ended.files.get(ANSWERED_AGAIN)
-        again = split_rows(content.decode("utf-8", errors="replace")) if content else []
+        again = rows_of(content, len(indices)) if content else []
         if ended.problem or len(again) != len(indices):
             what = ended.problem or (f"it gave {len(again)} answers" if content else "it wrote no answers to --outputs_path")
             told = f"The code did not answer {len(indices)} {split} questions with {params}: {what}."
             return [], told + (f"\n{ended.said}" if ended.said else "")
-        return [answer.removesuffix("\r") for answer in again], None
+        return again, None
 
     def percent(self, split: str, right: int) -> float:
         return round(100 * right / len(self.questions[split]), 1)
@@ -287,6 +285,14 @@ def choose(many: int, hits: list[bool]) -> list[int]:
     others = sorted(set(range(len(hits))) - set(first))
     chosen = first + random.sample(others, min(len(others), many - len(first)))
     return random.sample(chosen, len(chosen))
+
+
+def rows_of(content: bytes, n: int) -> list[str]:
+    """The lines of a file of predictions, without blank ones at its end where it has more than `n`."""
+    rows = split_rows(content.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n"))
+    while len(rows) > n and not rows[-1]:
+        rows.pop()
+    return rows
 
 
 def judge(work: Callable[[], Any], otherwise: Any) -> Any:
@@ -344,7 +350,7 @@ def main() -> None:
     if not args.submission.exists():
         raise UserError(f"there is no {args.submission}")
     grader = Grader(args.data, args.answers, args.recipe)
-    found = grader.box.run([sys.executable, "-c", HAS_TORCH], seconds=SECONDS_TO_ANSWER)
+    found = grader.box.run([sys.executable, "-c", IMPORT_TORCH], seconds=SECONDS_TO_ANSWER)
     if found.problem:  # a submission's code would fail, and the student be blamed
         cure = "pip install -r autograder/requirements.txt, in an environment that all users may read"
         said = found.said.rpartition("\n")[2][:200]

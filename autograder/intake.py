@@ -15,7 +15,7 @@ from handout import PARTS
 WANTED = {name for names in PARTS.values() for name in names}
 LARGEST = {".params": 64 * 10**6, ".predictions": 10**6}  # bytes of a file, by its suffix
 LARGEST_CODE = 5 * 10**6  # bytes of src/ in total
-LEFT_BEHIND = {"__pycache__", "expt", "venv"}  # folders in src/, of running and writing the code there
+LEFT_BEHIND = {"__pycache__", "expt"}  # folders in src/, of running the code there
 MOST_FILES = 5000  # in a submission, graded or not
 DEEPEST, LONGEST = 20, 200  # parts and characters of a graded file's name
 NO_FILE = "is a link, or something else that is not a file"

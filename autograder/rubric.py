@@ -57,7 +57,7 @@ class Report:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     leaderboard: dict[str, float] = field(default_factory=dict)
     for_instructor: list[str] = field(default_factory=list)
-    hashes: dict[str, str] = field(default_factory=dict)  # of the parameters and predictions: two students' must differ
+    hashes: dict[str, str] = field(default_factory=dict)  # of the parameters, as rewritten here, and predictions
 
     def settle(self, key: str, output: str, passed: bool | None) -> None:
         """All points for this item, or none; no score if it is not graded."""

@@ -63,6 +63,8 @@ class Gradients:
         self.device = self.parameters[0].device
         on_cpu = CPU_BF16_SHAPES if bf16 else CPU_SHAPES
         self.shapes = on_cpu if self.device.type == "cpu" else GPU_SHAPES  # those that the device prefers for the parts of a batch
+        if isinstance(model, GPT):
+            self.shapes = self.shapes._replace(longest=model.get_block_size())
 
     def compute(self, parts: Sequence[Part]) -> Tensor:
         """Give the parameters the gradient of the batch's mean loss. Returns that loss, still on the device."""
@@ -237,7 +239,7 @@ class RecordedGradients(Gradients):
         self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]  # where recorded kernels write
         self.copy = make_copy(model) if bf16 else None
         if self.copy is not None:
-            self.shapes = self.copy.shapes
+            self.shapes = self.copy.shapes._replace(longest=self.shapes.longest)
         self.recorder = Recorder(self.device)
         self.recordings: dict[tuple[torch.Size, ...], tuple[Part, Recording]] = {}  # by shape; the part is what the kernels read
 

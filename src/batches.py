@@ -50,8 +50,8 @@ class Shapes(NamedTuple):
 
     part_targets: int  # targets in a part, on average
     multiple: int  # widths are multiples of this, except the whole block's; a packed part's total length is one, too
-    packed: bool = False  # examples end to end,
-    longest: int = sys.maxsize  # of at most this length
+    packed: bool = False  # examples end to end
+    longest: int = sys.maxsize  # characters that the model takes
     least_parts: int = 1  # one for each process
 
 
@@ -183,11 +183,11 @@ def split(x: Tensor, y: Tensor, widths: Tensor, targets: Tensor, shapes: Shapes)
     """Split rows sorted by width (B,) into parts, and drop the columns beyond each part's widest row, or pack the parts.
 
     A causal model's loss and gradient stay the same if each part's are weighted by its share. `targets` (B,) counts those
-    with a loss. Raises ValueError if parts are packed and a row is longer than `shapes` allow.
+    with a loss. Raises ValueError if a row is longer than the model takes.
     """
-    if widths[-1] > shapes.longest:  # of rows, the model itself would say so
+    if widths[-1] > shapes.longest:
         raise ValueError(f"an example of {widths[-1]} characters is longer than the {shapes.longest} that the model takes")
-    x, y = x[:, : shapes.longest], y[:, : shapes.longest]
+    x, y = x[:, : shapes.longest], y[:, : shapes.longest]  # no padding beyond it either
     total = int(targets.sum())
     parts = []
     for rows in torch.arange(len(x)).tensor_split(min(len(x), max(shapes.least_parts, round(total / shapes.part_targets)))):

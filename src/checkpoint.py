@@ -50,7 +50,7 @@ def load_params(model: nn.Module, path: str | Path, vocabulary: str | None = Non
     found["heads"] = n_head_of(card) or model.config.n_head
     asked["heads"] = model.config.n_head
     for what, value in found.items():
-        if value != asked[what] and found["variant"] is not None:  # what else does not fit is named by its tensors
+        if value not in (None, asked[what]):  # what the file does not tell is left to its tensors' names
             cure = "give the --recipe that it was trained with" if what in RECIPE_SIZES else "fix the command, or give other parameters"
             raise UserError(f"{path} has {what} {value}, but the command asks for {asked[what]}: {cure}")
     check_vocabulary(path, card, vocabulary)
@@ -68,10 +68,9 @@ def load_model(path: str | Path, vocabulary: str | None = None) -> GPT:
     n_head = n_head_of(card) or max(1, (width or 0) // 32)
     n_layer = found["blocks"] + 2 * (found["variant"] == "perceiver")  # its first and last blocks have other names
     whole = all(tensor.untyped_storage().nbytes() >= tensor.nbytes for tensor in state.values())  # one number may pose as a billion
-    known = whole and found["variant"] and n_characters and width and block_size and n_layer
-    if not known or block_size > LONGEST_BLOCK or width % n_head:
+    if not (whole and n_characters and width and block_size and n_layer) or block_size > LONGEST_BLOCK or width % n_head:
         raise UserError(f"{path} holds no model of this project's kind")
-    flags = variant_flags(found["variant"], found["bottleneck_dim"])
+    flags = variant_flags(found["variant"] or "vanilla", found["bottleneck_dim"])  # of another kind, `fill` names the tensors
     model = GPT(GPTConfig(n_characters, block_size, n_layer=n_layer, n_head=n_head, n_embd=width, **flags))
     check_vocabulary(path, card, vocabulary)
     fill(model, state, path)

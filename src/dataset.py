@@ -168,7 +168,7 @@ class NameDataset(Dataset):
         self.stoi, self.itos = pretraining_dataset.stoi, pretraining_dataset.itos
         self.block_size, self.vocab_size = pretraining_dataset.block_size, pretraining_dataset.vocab_size
         self.whole = whole
-        self._rows = split_rows(data)
+        self._rows = tuple(split_rows(data))
         self.places: set[str] = set()
         texts, starts = [], []  # of each row: question and place; where the place begins
         for line, row in enumerate(self._rows, start=1):
@@ -191,7 +191,7 @@ class NameDataset(Dataset):
     @property
     def data(self) -> tuple[str, ...]:
         """The rows. To train on some, take a Subset of the dataset, or give it these alone."""
-        return tuple(self._rows)
+        return self._rows
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -76,7 +76,6 @@ class PackedCopy(BF16Copy):
 
     def __init__(self, model: GPT) -> None:
         super().__init__(model)
-        self.shapes = self.shapes._replace(longest=model.get_block_size())
         # of the part at hand: positions (N,), where sequences begin (b + 1,), and which embeddings are added up (N, V + P)
         self.at, self.begins, self.ones = (torch.empty(0) for _ in range(3))
         self.embeddings = self.merge(self.model.tok_emb.weight, *(() if model.config.rope else (self.model.pos_emb,)))  # (V + P, C)

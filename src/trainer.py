@@ -193,6 +193,7 @@ class Trainer:
         self.update = self.gradients.make_update(self.optimizers, self.config.grad_norm_clip)  # the state may come from another device
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
         self.unread.clear()
+        self.read_at = (0.0, 0)
         self.recent_losses = deque(state["recent_losses"], maxlen=RECENT)
         self.best_test_loss = state["best_test_loss"]
 

@@ -259,7 +259,8 @@ def test_sequences_too_long_for_the_model_are_refused_when_laid_end_to_end_too()
     texts = CharCorruptionDataset("\n".join(["ab" * 20] * 16), 100)
     short, long = (GPT(GPTConfig(texts.vocab_size, n, n_layer=1, n_head=2, n_embd=16)) for n in (20, 60))
     for model in (short, long):
-        shapes = make_copy(model).shapes._replace(multiple=2048)  # which fills up all rows
+        longest = make_gradients(model).shapes.longest
+        shapes = PackedCopy.shapes._replace(multiple=2048, longest=longest)  # which fills up all rows
         batches = CutBatches([texts], 16, 1, 0, shapes, torch.device("cpu"))
         if model is short:
             with pytest.raises(ValueError, match=r"an example of \d+ characters is longer than the 20 that the model takes"):

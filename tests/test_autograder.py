@@ -216,7 +216,7 @@ def test_one_answer_may_be_rounded_otherwise_on_another_machine_and_no_more(grad
     monkeypatch.setattr(grade, "ASKED_AGAIN", {"dev": 60, "test": 60})  # all of them
     files, name = written(data, "perceiver"), "vanilla.pretrain.dev.predictions"
     lines = ["Lemuria"] * n + files[name].decode().splitlines()[n:]
-    report = grading(files | {name: "".join(f"{line}\n" for line in lines).encode() + b"\n\n"})  # blank lines at the end do not matter
+    report = grading(files | {name: "".join(f"{line}\n" for line in lines).encode()})
     assert lost(report, hides) == {item for item in items if hides or not item.endswith("test")}
     assert sum("handed in 'Lemuria', now answered" in line for line in report.for_instructor) == n
     assert report.outcomes["vanilla dev"].output.count("handed in 'Lemuria', now answered") == (0 if n == 1 else min(n, 3))
@@ -290,7 +290,7 @@ CARELESS = {
     "predictions of the test alone that are not the model's": (
         lambda files: files | {name: b"Rome\n" * files[name].count(b"\n") for name in PARTS["vanilla"][2:]},
         {"vanilla dev", "vanilla test"},
-        r"test questions differently from the file of predictions: make the files again\.\n(?! *'Where was)",  # but not which ones
+        r"test questions differently from the file of predictions: make the files again(?!(?s:.*)now answered)",  # but not which ones
     ),
     "answers that are all wrong": (all_wrong, {"nopretrain"}, "0 of 51 dev places right"),
     "the pretrained model in place of the other": (not_pretrained_by_name_alone, {"nopretrain"}, "a model without pretraining"),
@@ -418,6 +418,15 @@ def test_what_a_submission_loses(grading, data, hides, monkeypatch, tmp_path, na
     assert str(tmp_path / "outlived") not in ps and f"--outputs_path {grade.ANSWERED_AGAIN}" not in ps
     places = set(gold(data, "test").values()) - set(gold(data, "dev").values())
     assert not places & set(re.findall(r"\w+", report.table()))  # no output reveals a place from the test
+
+
+def test_blank_lines_at_the_end_of_predictions_do_not_count(grading, data, hides):
+    files = written(data, "perceiver")
+    files |= {name: content + b"\n\r\n" for name, content in files.items() if name.endswith(".predictions")}
+    files["src/run.py"] = RUN.replace("for question in asked))", 'for question in asked) + "\\n\\n")').encode()
+    assert files["src/run.py"] != RUN.encode() and not lost(grading(files), hides)
+    files["vanilla.pretrain.dev.predictions"] = b"\n" + files["vanilla.pretrain.dev.predictions"]  # at the beginning, they do
+    assert lost(grading(files), hides) == ({"vanilla dev", "vanilla test"} if hides else {"vanilla dev"})
 
 
 def test_code_in_the_handouts_manner_is_asked_in_the_files_own_form(grading, data, hides):
@@ -902,7 +911,7 @@ def test_results_are_written_whatever_happens(data, tmp_path, monkeypatch, capsy
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     results = json.loads((home / "results/results.json").read_text(encoding="utf-8"))
     assert results["score"] == 0 and len(results["tests"]) == len(RUBRIC)
-    monkeypatch.setattr(grade, "HAS_TORCH", grade.HAS_TORCH.replace("torch", "no_such_module"))
+    monkeypatch.setattr(grade, "IMPORT_TORCH", grade.IMPORT_TORCH.replace("torch", "no_such_module"))
     monkeypatch.setattr(sys, "argv", ["grade.py", str(home / "submission"), "--data", str(data)])
     assert run_reporting_errors(grade.main) == 2
     err = capsys.readouterr().err
