@@ -33,7 +33,8 @@ def proper_names(document: str, longest: int) -> tuple[Name, ...]:
     """The capitalised words after a document's title, adjacent ones joined: salient spans (Guu et al. 2020, 2002.08909).
 
     The title ends with the first ". " that does not follow an initial. Names are left out that directly follow the title, are
-    also in it, or end beyond the first `longest` characters. Nothing from character `longest` + 2 on matters.
+    also in it ("Ray's" is another name than "Ray"), or end beyond the first `longest` characters. Nothing from character
+    `longest` + 2 on matters.
     """
     text = document[: longest + 2]  # the two extra ones show whether a name that ends at `longest` continues
     end_of_title = TITLE_END.search(text)
