@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 import processes
+from anatomy import computes_as_written
 from batches import CPU_BF16_SHAPES, CPU_SHAPES, GPU_SHAPES, Part, unpack
 from console import UserError
 from dropout import drawing_from
-from model import GPT, computes_as_written
+from model import GPT
 from packing import make_copy
 
 GROUP = 16  # parts whose gradients are held in memory at a time

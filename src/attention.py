@@ -1,7 +1,7 @@
 """The attention layers: dot-product (self, cross, and with rotated queries and keys) and synthesized.
 
 All split the width into heads, mix value vectors with causal weights, and project the result back.
-They differ only in where the scores come from, and hardly anything else is in the subclasses.
+Subclasses say where the scores come from; the rest is shared.
 
 Shapes: B batch, T positions (Tq of queries, Tk of keys), C width (`n_embd`), H heads, D = C/H.
 """
@@ -34,7 +34,8 @@ def rotary_cache(n_positions: int, size: int) -> Tensor:
 def rotate(x: Tensor, cache: Tensor) -> Tensor:
     """Rotate each pair of neighbours, as a complex number, by its position's angle: (..., T, D), (..., T, D/2, 2) -> (..., T, D)"""
     dtype = torch.promote_types(x.dtype, torch.float32)  # bfloat16 has no complex counterpart
-    pairs, turns = (torch.view_as_complex(y.to(dtype)) for y in (x.unflatten(-1, (-1, 2)), cache))  # (..., T, D/2) each
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)).to(dtype))  # (..., T, D/2)
+    turns = torch.view_as_complex(cache.to(dtype))  # (..., T, D/2)
     return torch.view_as_real(pairs * turns).flatten(-2).type_as(x)
 
 
@@ -70,7 +71,7 @@ class Attention(nn.Module):
     def mix(self, scores: Tensor, v: Tensor) -> Tensor:
         """softmax(scores_i) V_i for each head i: (B, H, Tq, Tk), (B, H, Tk, D) -> (B, H, Tq, D)"""
         mask = self.mask[:, :, : scores.size(2), : scores.size(3)]
-        # minus infinity, not a large number: the weight of a masked key is exactly zero
+        # minus infinity, not -1e10 or the like: a masked key's weight is exactly zero in every precision, whatever the scores
         weights = scores.masked_fill(mask == 0, -math.inf).softmax(dim=-1)  # (B, H, Tq, Tk)
         return self.attn_drop(weights) @ v
 
@@ -82,7 +83,9 @@ class Attention(nn.Module):
 class CausalCrossAttention(Attention):
     """Y_i = softmax((X_q Q_i)(X_kv K_i)^T / sqrt(D)) (X_kv V_i): queries and keys from two sequences.
 
-    Query t sees keys 0...t, whatever the two lengths (Vaswani et al. 2017, equation 1, with a mask; biases left out here).
+    Query t sees keys 0...t, whatever the two lengths (Vaswani et al. 2017, equation 1, with a mask; the formula leaves out
+    the biases). A sum of D products of independent numbers of variance 1 has variance D: divided by sqrt(D), scores begin
+    at the same size whatever D is, and the softmax does not begin as the choice of a single key.
     """
 
     def add_scoring(self, config: Any) -> None:
@@ -93,13 +96,18 @@ class CausalCrossAttention(Attention):
         """Encode positions `at` (B, T), or 0...T-1, in queries or keys (B, H, T, D). Unchanged here: the embeddings hold them."""
         return x
 
+    def scores(self, q: Tensor, k: Tensor) -> Tensor:
+        """(B, H, Tq, D), (B, H, Tk, D) -> (B, H, Tq, Tk). The kernel in `forward` repeats this: who changes it must change both."""
+        return (q / math.sqrt(q.size(-1))) @ k.transpose(-2, -1)
+
     def forward(self, x_kv: Tensor, x_q: Tensor) -> Tensor:
         """(B, Tk, C), (B, Tq, C) -> (B, Tq, C)"""
-        q, k, v = (self.split_heads(x) for x in (self.query(x_q), self.key(x_kv), self.value(x_kv)))  # (B, H, T, D)
-        q, k = self.mark_positions(q), self.mark_positions(k)
+        q = self.mark_positions(self.split_heads(self.query(x_q)))  # (B, H, Tq, D)
+        k = self.mark_positions(self.split_heads(self.key(x_kv)))  # (B, H, Tk, D)
+        v = self.split_heads(self.value(x_kv))  # (B, H, Tk, D)
         p = self.attn_drop.p if self.attn_drop.training else 0.0
         if p and q.is_cpu:  # the plain equation; what follows computes the same, but its dropout is slow on a CPU
-            return self.join_heads(self.mix((q / math.sqrt(q.size(-1))) @ k.transpose(-2, -1), v))
+            return self.join_heads(self.mix(self.scores(q, k), v))
         dtype = v.dtype
         with torch.autocast("cpu", enabled=False):  # on a CPU, its backward pass takes four times as long in bfloat16
             q, k, v = (x.float() if x.is_cpu and x.dtype == torch.bfloat16 else x for x in (q, k, v))

@@ -29,20 +29,21 @@ READ_FOR_NAMES = 3000  # documents, at most: a large text is not read to its end
 
 
 class Cuts(NamedTuple):
-    """How examples are made from a dataset's `codes`: `corrupt`'s arguments, and which targets count; (B,) int64 each."""
+    """How examples are made from a dataset's `codes`: of which document, `corrupt`'s arguments, where to; (B,) int64 each."""
 
     begin: Tensor  # where the document begins in the codes
-    length: Tensor
-    start: Tensor
-    span: Tensor
-    blank: Tensor  # how many targets at the beginning carry no loss
-    offset: Tensor  # how much padding precedes the document
+    length: Tensor  # how many of its characters are kept
+    start: Tensor  # where the span begins, from the document's beginning
+    span: Tensor  # how many characters are cut out
+    blank: Tensor  # so many targets carry no loss, from that of the document's first character on
+    offset: Tensor  # how much padding precedes the document; its targets carry no loss
 
 
 def corrupt(document: str, length: int, start: int, span: int) -> str:
     """Cut document[start : start + span] out of its first `length` characters: prefix MASK suffix MASK masked.
 
-    Span corruption with a single span (Raffel et al. 2020, section 3.1.4).
+    Span corruption (Raffel et al. 2020, sections 3.1.4 and 3.3.4), here for a decoder alone: a single span, and input and target in one
+    sequence, which the loss is on as a whole.
     """
     text = document[:length]
     return text[:start] + MASK_CHAR + text[start + span :] + MASK_CHAR + text[start : start + span]
@@ -55,7 +56,7 @@ def draw_cuts(
 
     The length is uniform over 4 ... `longest`, or the largest of several such draws, but no more than the document has.
     The span is the share `masked` of it on average, exactly so from 1 / `masked` characters on: uniform over
-    1 ... 2 masked length - 1, with a fraction rounded up or down at random.
+    1 ... 2 masked length - 1, where a fraction is rounded up or down at random, so that the average holds.
     """
 
     def uniform(*times: int) -> Tensor:
@@ -67,15 +68,17 @@ def draw_cuts(
         return low + (uniform(*times) * (high - low + 1)).long()
 
     length = integers(4, longest, length_draws).amax(dim=0).minimum(lengths)
-    span = integers(1, ((2 * masked * length + uniform()).long() - 1).clamp(min=1)).minimum(length)
-    return length, integers(0, length - span), span
+    twice_the_mean = (2 * masked * length + uniform()).long()
+    span = integers(1, (twice_the_mean - 1).clamp(min=1)).minimum(length)
+    start = integers(0, length - span)
+    return length, start, span
 
 
 class CharCorruptionDataset(Dataset):
     """Item i is document i of a text, one per line, corrupted anew at every access (drawn by torch's default generator).
 
-    The text is a string or already encoded. With more `length_draws`, more of a document is kept; with an `offset`, it
-    begins that many positions later, after padding. A `salient_share` of the cuts are salient: they leave only the title and
+    The text is a string or already encoded. With more `length_draws`, more of a document is kept; with an `offset`, documents
+    begin that many positions later, after padding. A `salient_share` of the cuts are salient: they leave only the title and
     one proper name (names.py) or, if there is none, mask half of what they keep. The others mask correspondingly less:
     about a quarter is masked overall. The trainer does not use items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
@@ -103,7 +106,7 @@ class CharCorruptionDataset(Dataset):
 
     @classmethod
     def from_file(cls, path: str | Path, block_size: int, **how: Any) -> Self:
-        """The same for a UTF-8 file, which is never held as one string. Raises UserError if it can't be used."""
+        """The dataset of a UTF-8 file, which is never held as one string. Raises UserError if it can't be used."""
         return cls(encode_file(path), block_size, **how)
 
     @property
@@ -130,18 +133,18 @@ class CharCorruptionDataset(Dataset):
     def cuts(self, indices: Tensor, generator: torch.Generator | None = None) -> Cuts:
         """Draw a cut for each of the documents (B,)."""
         begin, lengths = self.text.spans(indices)
-        masked = (0.25 - 0.5 * self.salient_share) / (1 - self.salient_share)  # by ordinary cuts
+        masked = (0.25 - 0.5 * self.salient_share) / (1 - self.salient_share)  # by ordinary cuts, so that it is a quarter overall
         cuts = torch.stack(draw_cuts(lengths, self.longest, self.length_draws, masked, generator))  # (3, B)
         if self.salient_share:
-            kind, which = torch.rand(2, len(indices), dtype=torch.float64, generator=generator)
+            chance, pick = torch.rand(2, len(indices), dtype=torch.float64, generator=generator)  # (B,) each
             nameless = []
-            for row in (kind < self.salient_share).nonzero()[:, 0].tolist():
+            for row in (chance < self.salient_share).nonzero()[:, 0].tolist():
                 if names := self.names.of(self.spell_beginning(int(begin[row]), int(lengths[row]))):
-                    cuts[:, row] = torch.tensor(names[int(which[row] * len(names))].cut)
+                    cuts[:, row] = torch.tensor(names[int(pick[row] * len(names))].cut)
                 else:
                     nameless.append(row)
             cuts[:, nameless] = torch.stack(draw_cuts(lengths[nameless], self.longest, self.length_draws, 0.5, generator))
-        return Cuts(begin, *cuts, torch.zeros_like(begin), torch.full_like(begin, self.offset))
+        return Cuts(begin, *cuts, blank=torch.zeros_like(begin), offset=torch.full_like(begin, self.offset))
 
     def learn_names(self, places: Set[str]) -> None:
         """Learn from these places, the answers to questions, which of a document's names salient cuts leave from now on."""
@@ -186,7 +189,8 @@ class NameDataset(Dataset):
         start, length = torch.tensor(starts), torch.tensor([len(text) for text in texts])
         # question MASK place MASK is the pair, corrupted by an empty span at the question's end
         none = torch.zeros_like(start)
-        self._cuts = Cuts(length.cumsum(0) - length, length, start, none, none if whole else start - 1, none)
+        begin = length.cumsum(0) - length
+        self._cuts = Cuts(begin, length, start, span=none, blank=none if whole else start - 1, offset=none)
 
     @property
     def data(self) -> tuple[str, ...]:
@@ -221,7 +225,7 @@ def mix(corpus: CharCorruptionDataset, questions: str) -> ConcatDataset:
 
 
 def encode(text: str, stoi: dict[str, int]) -> Tensor:
-    """(len(text),) int64 indices."""
+    """(len(text),) int64 indices. Raises KeyError for a character that the vocabulary lacks."""
     return torch.tensor([stoi[character] for character in text], dtype=torch.long)
 
 

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from anatomy import computes_as_written
 from attention import Attention, SynthesizerAttention
 from corpus import PAD
-from model import GPT, Block, computes_as_written
+from model import GPT, Block
 
 ANSWER_LENGTH = 32  # characters decoded for an answer, at most
 AT_A_TIME = 64  # questions per batch: on two cores, more are slower
@@ -45,7 +46,7 @@ class KVCache:
             scores = layer.scores(x, seen)  # (B, H, t, seen)
         else:
             queries = layer.mark_positions(layer.split_heads(layer.query(x)), at)  # (B, H, t, D)
-            scores = queries @ self.keys[:, :, :seen].transpose(2, 3) / math.sqrt(queries.size(-1))  # (B, H, t, seen)
+            scores = layer.scores(queries, self.keys[:, :, :seen])  # (B, H, t, seen)
         unseen = torch.arange(seen, device=x.device) > at[:, None, :, None]  # (B, 1, t, seen)
         weights = scores.masked_fill(unseen, -math.inf).softmax(dim=-1)
         return layer.join_heads(weights @ self.values[:, :, :seen])

@@ -9,7 +9,6 @@ Shapes: B batch, T positions, C width (`n_embd`), V vocabulary, m latents (`bott
 """
 
 from dataclasses import dataclass, fields, replace
-from functools import cache
 from typing import Any, Self
 
 import torch
@@ -35,13 +34,13 @@ class GPTConfig:
     """The shape of a model. The defaults are the assignment's 3.3M parameters."""
 
     vocab_size: int
-    block_size: int  # positions that the model has embeddings for
+    block_size: int  # the longest text that the model reads, in characters (a synthesizer one less)
     n_layer: int = 4
     n_head: int = 8
     n_embd: int = 256
-    embd_pdrop: float = 0.1  # dropout after the embeddings,
-    resid_pdrop: float = 0.1  # at the end of each residual branch,
-    attn_pdrop: float = 0.1  # and on the attention weights
+    embd_pdrop: float = 0.1  # dropout after the embeddings
+    resid_pdrop: float = 0.1  # dropout at the end of attention and MLP
+    attn_pdrop: float = 0.1  # dropout of attention weights
     perceiver: bool = False
     bottleneck_dim: int | None = None  # latents of the perceiver
     synthesizer: bool = False
@@ -101,7 +100,7 @@ class Block(nn.Module):
 class CrossBlock(Block):
     """What the perceiver's first and last block share: attention from one sequence to another.
 
-    Unlike in Block, what attention gives is added to nothing, and `ln1` is of the latents; the input is read as it is.
+    Unlike in Block, nothing is added to what attention gives; `ln1` normalises the latents, and the input is read as it is.
     """
 
     def choose_attention(self, config: Any) -> type[Attention]:
@@ -109,12 +108,12 @@ class CrossBlock(Block):
 
 
 class DownProjectBlock(CrossBlock):
-    """The perceiver's first block: m learned queries, `C` (not the width), read the input."""
+    """The perceiver's first block: m learned queries, `C` (not the width), read the input (Jaegle et al. 2021, with a causal mask)."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.C = nn.Parameter(torch.empty(1, config.bottleneck_dim, config.n_embd))
-        nn.init.xavier_uniform_(self.C[0])  # of the matrix (m, C): the leading 1 must not count as a fan
+        nn.init.xavier_uniform_(self.C[0])  # as a matrix (m, C): with the leading 1, it would take m C for the number of its inputs
 
     def forward(self, x_input: Tensor) -> Tensor:
         """(B, T, C) -> (B, m, C): latent i sees inputs 0...i, so inputs from m on are not read here"""
@@ -186,37 +185,8 @@ class GPT(nn.Module):
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=self.ignored_target)
 
 
-CLASSES = {GPT, Block, DownProjectBlock, UpProjectBlock, CausalCrossAttention, CausalSelfAttention, RotarySelfAttention}
-CLASSES |= {SynthesizerAttention, Dropout, nn.Embedding, nn.LayerNorm, nn.Linear, nn.GELU, nn.Sequential}
-
-
-def computes_as_written(model: nn.Module) -> bool:
-    """Whether a model computes what is written here: it has the parts that its config asks for, each once, of these classes, without hooks.
-
-    If not, what repeats these equations for speed (decoding.py, packing.py) would miss what that does, and what computes
-    several parts of a batch at a time (acceleration.py) might mix up what modules keep between calls.
-    """
-    modules = list(model.modules())
-    changed = any(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module) for module in modules)
-    known = {type(module) for module in modules} <= CLASSES
-    return known and not changed and type(model) is GPT and anatomy(model) == anatomy_of(model.config)
-
-
-def anatomy(model: GPT) -> tuple[dict[str, type], dict[str, torch.Size]]:
-    """The classes of a model's modules, each by its first name, and the shapes of its tensors."""
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    return {name: type(module) for name, module in model.named_modules()}, shapes
-
-
-@cache
-def anatomy_of(config: GPTConfig) -> tuple[dict[str, type], dict[str, torch.Size]]:
-    """The same for the model that a config asks for."""
-    with torch.device("meta"):  # neither memory nor random numbers are used
-        return anatomy(GPT(config))
-
-
 def init_weights(module: nn.Module) -> None:
-    """Weights normal with a standard deviation of 0.02, biases 0 (GPT-2).
+    """Weights normal with a standard deviation of 0.02, biases 0 (as in GPT-2, but for its smaller residual projections).
 
     The rest is initialised where it is made: LayerNorm to 1 and 0, `pos_emb` to 0, `C` Xavier uniform, `w2` uniform.
     """

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anatomy import computes_as_written
 from attention import Attention, CausalSelfAttention, RotarySelfAttention, SynthesizerAttention, rotate
 from batches import Part, Shapes
 from corpus import PAD
-from model import GPT, computes_as_written
+from model import GPT
 
 LARGEST_HEAD = 192  # beyond this, some GPUs' kernels have no backward pass with dropout
 MOST_CHARACTERS = 4096  # in a vocabulary, for ones and zeros to be cheaper than a lookup

@@ -208,16 +208,19 @@ class Trainer:
             yield batch._replace(parts=[part.to(self.device) for part in batch.parts])
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
-        """Do one step at AdamW's `rate`. Returns the loss before it and the gradient's norm before clipping, both still on the device."""
+        """Do one step at AdamW's `rate` (in benchmarks/plain.py, a plain one).
+
+        Returns the loss before it and the gradient's norm before clipping, both still on the device.
+        """
         if not self.model.training:  # train() visits every module, each time
             self.model.train()
         self.tokens += batch.n_tokens
         loss = self.gradients.compute(batch.parts[processes.rank() :: processes.count()])
         loss = processes.sum_gradients(self.gradients.parameters, loss)
-        return loss, self.update(rate / self.config.learning_rate)
+        return loss, self.update(rate / self.config.learning_rate)  # AdamW and Muon have different peaks
 
     def read_losses(self) -> None:
-        """Log the latest steps: the only place that waits for the device."""
+        """Log the latest steps. Between two saved states or epochs, only this waits for the device."""
         if not self.unread:
             return
         read = torch.stack([torch.stack([loss, norm]) for loss, norm, _ in self.unread]).tolist()
@@ -253,8 +256,8 @@ class Trainer:
     def test(self) -> float:
         """The mean loss over the batches of the test set, in nats."""
         self.model.eval()
-        losses = [
-            torch.stack([self.model(part.x, part.y)[1] * part.share for part in map(unpack, batch.parts)]).sum()
-            for batch in self.load(self.batches(self.test_dataset, epochs=1))
-        ]
+        losses = []  # of each batch
+        for batch in self.load(self.batches(self.test_dataset, epochs=1)):
+            parts = map(unpack, batch.parts)
+            losses.append(torch.stack([self.model(part.x, part.y)[1] * part.share for part in parts]).sum())
         return torch.stack(losses).mean().item()

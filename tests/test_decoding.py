@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from anatomy import anatomy_of
 from attention import CausalSelfAttention
 from dataset import CharCorruptionDataset, NameDataset, encode
 from decoding import Decoder, answer, likeliest_answers
 from helpers import FLAGS, sharp_model
-from model import GPT, Block, GPTConfig, anatomy_of
+from model import GPT, Block, GPTConfig
 from plain import plain_answers
 from trainer import Trainer, TrainerConfig
 
