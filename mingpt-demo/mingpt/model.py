@@ -32,6 +32,7 @@ class Block(nn.Module):
         """(B, T, C) -> (B, T, C)"""
         parts = self.query_key_value(self.before_attention(x)).chunk(3, dim=-1)  # (B, T, C) each
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # (B, H, T, C/H)
+        # softmax(q k^T / sqrt(C/H)) v, where each position weighs itself and those before it
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, H, T, C/H)
         x = x + self.join(mixed.transpose(1, 2).flatten(2))
         return x + self.mlp(self.before_mlp(x))
@@ -59,7 +60,6 @@ class GPT(nn.Module):
     @torch.no_grad()
     def write(self, beginning: Tensor, n: int, temperature: float = 0.8) -> Tensor:
         """Go on from indices (T,) by n characters, drawn at a temperature: (T + n,)"""
-        self.eval()
         x = beginning[None]  # (1, T)
         for _ in range(n):
             logits = self(x[:, -self.shape.length :])[0, -1] / temperature  # (characters,)

@@ -23,7 +23,6 @@ def train(
     )
     device = next(model.parameters()).device
     losses = []
-    model.train()
     for step in range(1, steps + 1):
         x, y = (part.to(device) for part in text.batch(batch_size))
         loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
