@@ -97,7 +97,7 @@ class CausalCrossAttention(Attention):
         return x
 
     def scores(self, q: Tensor, k: Tensor) -> Tensor:
-        """(B, H, Tq, D), (B, H, Tk, D) -> (B, H, Tq, Tk). The kernel in `forward` repeats this: who changes it must change both."""
+        """(B, H, Tq, D), (B, H, Tk, D) -> (B, H, Tq, Tk). The kernel in `forward` repeats this: who overrides it must override both."""
         return (q / math.sqrt(q.size(-1))) @ k.transpose(-2, -1)
 
     def forward(self, x_kv: Tensor, x_q: Tensor) -> Tensor:

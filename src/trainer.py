@@ -208,7 +208,7 @@ class Trainer:
             yield batch._replace(parts=[part.to(self.device) for part in batch.parts])
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
-        """Do one step at AdamW's `rate` (in benchmarks/plain.py, a plain one).
+        """Do one step at AdamW's `rate`. (For the classic loop, in one place, see benchmarks/plain.py.)
 
         Returns the loss before it and the gradient's norm before clipping, both still on the device.
         """
