@@ -22,7 +22,7 @@ from torch.utils.data import ConcatDataset, Dataset
 from console import Parser, UserError, blaming, run_reporting_errors
 from corpus import MASK_CHAR, PAD, PAD_CHAR, Documents, EncodedText, encode_file, encode_text
 from files import read_text
-from names import TellingNames
+from names import TellingNames, searched
 from tables import split_pair, split_rows
 
 READ_FOR_NAMES = 3000  # documents, at most: a large text is not read to its end for this
@@ -79,8 +79,10 @@ class CharCorruptionDataset(Dataset):
 
     The text is a string or already encoded. With more `length_draws`, more of a document is kept; with an `offset`, documents
     begin that many positions later, after padding. A `salient_share` of the cuts are salient: they leave only the title and
-    one proper name (names.py) or, if there is none, mask half of what they keep. The others mask correspondingly less:
-    about a quarter is masked overall. The trainer does not use items: it makes the same of a whole batch at once, by `cuts` (batches.py).
+    one proper name (names.py), which other cuts may not reach, or, if there is none, mask half of what they keep. The others
+    mask correspondingly less: about a quarter is masked overall. What does not fit the block is left off its end.
+
+    The trainer does not use items: it makes the same of a whole batch at once, by `cuts` (batches.py).
     """
 
     MASK_CHAR = MASK_CHAR
@@ -121,7 +123,8 @@ class CharCorruptionDataset(Dataset):
         index = range(len(self))[index]  # or IndexError
         cut = self.cuts(torch.tensor([index]))
         text = corrupt(self.data[index], int(cut.length), int(cut.start), int(cut.span))
-        block = self.encode_at_offset(text.ljust(self.block_size - self.offset, PAD_CHAR))  # (block_size,)
+        room = self.block_size - self.offset
+        block = self.encode_at_offset(text[:room].ljust(room, PAD_CHAR))  # (block_size,)
         y = block[1:].clone()
         y[: self.offset] = PAD
         return block[:-1], y
@@ -153,7 +156,7 @@ class CharCorruptionDataset(Dataset):
 
     def spell_beginning(self, begin: int, length: int) -> str:
         """As much of a document as is searched for names."""
-        return self.text.spell(begin, min(length, self.longest + 2))
+        return self.text.spell(begin, min(length, searched(self.longest) + 2))
 
 
 class NameDataset(Dataset):

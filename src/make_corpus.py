@@ -28,7 +28,7 @@ from files import written_whole
 from handout import DEV, TEST, TEXT, TRAIN
 
 DEV_SHARE, TEST_SHARE = 500 / 2937, 437 / 2937  # of all people, as in the assignment
-REACH = 112  # characters of a line that pretraining shows, at most
+REACH = 112  # characters of a line that examples are cut from
 NAMED_LATE, UNNAMED = 0.034, 0.042  # shares of lines that name the place beyond the reach, or nowhere
 AT_HOME = 0.55  # share of people born where their culture is at home
 REGION_ANSWERS = 0.12  # share of people for whom only the region is known

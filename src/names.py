@@ -33,10 +33,10 @@ def proper_names(document: str, longest: int) -> tuple[Name, ...]:
     """The capitalised words after a document's title, adjacent ones joined: salient spans (Guu et al. 2020, 2002.08909).
 
     The title ends with the first ". " that does not follow an initial. Names are left out that directly follow the title, are
-    also in it ("Ray's" is another name than "Ray"), or end beyond the first `longest` characters. Nothing from character
-    `longest` + 2 on matters.
+    also in it ("Ray's" is another name than "Ray"), do not end within the first `searched(longest)` characters, or have more
+    than `longest` characters together with the title. Nothing from character `searched(longest)` + 2 on matters.
     """
-    text = document[: longest + 2]  # the two extra ones show whether a name that ends at `longest` continues
+    text = document[: searched(longest) + 2]  # the two extra ones show whether a name that ends before them continues
     end_of_title = TITLE_END.search(text)
     if end_of_title is None:
         return ()
@@ -46,8 +46,14 @@ def proper_names(document: str, longest: int) -> tuple[Name, ...]:
         if word[0][0].isupper():
             goes_on = names and text[names[-1][1] : word.start()] == " "
             names.append((names.pop()[0] if goes_on else word.start(), word.end()))
-    names = [(at, end) for at, end in names if at > start and end <= longest and text[at:end] not in text[:start]]
-    return tuple(Name(text[at:end], start, at, end, left_contexts(text[start:at])) for at, end in names)
+    names = [(at, end) for at, end in names if at > start and end <= searched(longest) and text[at:end] not in text[:start]]
+    fitting = [(at, end) for at, end in names if start + end - at <= longest]
+    return tuple(Name(text[at:end], start, at, end, left_contexts(text[start:at])) for at, end in fitting)
+
+
+def searched(longest: int) -> int:
+    """How many of a document's characters are searched for names: more than an example holds, since it leaves out what is between."""
+    return 2 * longest
 
 
 def left_contexts(text: str) -> tuple[Context, ...]:
@@ -60,7 +66,7 @@ class TellingNames:
     """Picks from a document's proper names the one that questions are most likely to ask for, or all until it has learnt more."""
 
     def __init__(self, longest: int) -> None:
-        self.longest = longest  # characters of a document that are searched for names
+        self.longest = longest  # characters of a title and a name together
         self.places: Set[str] = frozenset()  # names that are answers to questions
         self.shares: dict[Context, float] = {}  # by context: the share of its names that are their document's first of `places`
 

@@ -58,7 +58,7 @@ def test_questions_come_out_as_the_dataset_has_them(whole):
 
 @pytest.mark.parametrize(("offset", "salient_share"), [(0, 0.0), (2, 0.0), (0, 0.4)])
 def test_free_cuts_are_distributed_as_the_dataset_s(offset, salient_share):
-    first = "ab. d Fg H" if salient_share else "abcdefghij"
+    first = "ab. d Fg hi Jk" if salient_share else "abcdefghij"  # Jk is beyond what other cuts show
     dataset = CharCorruptionDataset(f"{first}\nklmnop\nqr", 12, 2, offset, salient_share)
     epochs = 4000
     at_once, one_by_one = collections.Counter(), collections.Counter()
@@ -101,6 +101,19 @@ def test_the_parts_hold_all_targets_of_the_batch_and_little_padding(kind, shapes
         if shapes == Shapes(200, 1):
             assert total / sum(part.y.numel() for part in parts) > 0.7  # in full blocks, it is below a half
             assert total / n_tokens < 0.5
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_targets_of_what_does_not_fit_the_block_do_not_count(packed):
+    corpus = CharCorruptionDataset("Ann Lee. he is said to be of Ulmbach\nshort", 24, offset=2, salient_share=0.4)
+    batches = make_batches(corpus, 2, 50, seed=0, ignored=0, shapes=Shapes(10, 1, packed), device=CPU)
+    seen = set()
+    for batch in batches.load(0, 0, False):
+        rows = [unpack(part) for part in batch.parts]
+        n_targets = [int((row.y != 0).sum()) for row in rows]
+        assert [row.share for row in rows] == pytest.approx([n / sum(n_targets) for n in n_targets])
+        seen |= {spell_pair(corpus, x, y) for row in rows for x, y in zip(row.x, row.y, strict=True)}
+    assert ("□□Ann Lee. ⁇Ulmbach⁇he ", "□□nn Lee. ⁇Ulmbach⁇he i") in seen
 
 
 @pytest.mark.parametrize("kind", ["at once", "one by one"])

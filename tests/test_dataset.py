@@ -109,10 +109,19 @@ def test_the_largest_of_several_lengths_leaves_every_length_a_chance():
     assert (shares > 0).all()
 
 
+@pytest.mark.parametrize(("offset", "block"), [(0, "Ann Lee. ⁇Ulmbach⁇he is"), (2, "□□Ann Lee. ⁇Ulmbach⁇he i")])
+def test_a_salient_cut_reaches_further_than_others_and_ends_with_the_block(offset, block):
+    corpus = CharCorruptionDataset("Ann Lee. he is said to be of Ulmbach", len(block), offset=offset, salient_share=0.4)
+    torch.manual_seed(0)
+    examples = [corpus[0] for _ in range(1000)]
+    assert [spell(corpus, x) + spell(corpus, y[-1:]) for x, y in examples].count(block) == pytest.approx(400, abs=60)
+
+
 def test_no_salient_cut_leaves_half_a_name():
-    corpus = CharCorruptionDataset("Ann Lee. he is of Ulmbach", 24, salient_share=0.4)  # 21 characters are shown, up to "Ulm"
+    corpus = CharCorruptionDataset("Ann Lee. of Ulmbach-Neuhof", 24, salient_share=0.4)  # 21 characters may be kept, up to "Ulmbach-Neuh"
     cuts = cuts_of(corpus, torch.zeros(1000, dtype=torch.long), torch.Generator().manual_seed(0))
-    assert [corrupt(*cut) for cut in cuts].count("Ann Lee. ⁇Ulm⁇he is of ") < 20  # by chance
+    strings = collections.Counter(corrupt(*cut) for cut in cuts)
+    assert max(strings.values()) < 50  # no cut is made on purpose
 
 
 def test_so_many_cuts_are_salient_and_a_quarter_is_masked_all_the_same():

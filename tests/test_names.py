@@ -23,9 +23,14 @@ def test_a_salient_cut_leaves_the_title_and_one_proper_name():
         "Ann B. O'Neill-Ray. ⁇USA⁇Ann was born in New York, Ångström County (",
         "Ann B. O'Neill-Ray. ⁇Ray's⁇Ann was born in New York, Ångström County (USA), and ",
     ]
-    at = line.index(" County")
-    assert len(proper_names(line, at + len(" County"))) == 2  # the second ends with the last character that may be shown
-    assert len(proper_names(line, at + len(" Count"))) == len(proper_names(line, at)) == 1  # or is left out, not cut short
+    for longest, kept in [
+        (35, ["New York", "Ångström County", "USA"]),  # "Ray's" ends with the 78th character: too late, by eight
+        (34, ["New York", "USA"]),  # with the title, the second has 35 characters
+        (33, ["New York", "USA"]),  # the third ends with the 66th
+        (32, ["New York"]),
+        (31, ["New York"]),  # which cuts "USA" in two: it is left out, not cut short
+    ]:
+        assert [name.text for name in proper_names(line, longest)] == kept
     for nothing in ("", "No title here", "Ann Lee. Ulm", "Ann Lee. a b c", "A. Lee", "Ann Lee. Ann Lee. Ann"):
         assert proper_names(nothing, 112) == ()
 
@@ -89,11 +94,11 @@ def test_words_tell_something_from_the_fourth_time_on(n, name):
 
 
 @given(st.lists(st.sampled_from(["Ann", "Lee", "ulm", "Ulm", ". ", " ", "-", "é", "É", "7", "ǅ"]) | WORDS), st.integers(4, 120))
-def test_every_salient_cut_is_of_the_documents_beginning(pieces, longest):
+def test_every_salient_cut_is_of_the_documents_first_characters_and_keeps_fewer(pieces, longest):
     document = "".join(pieces)
     for found in proper_names(document, longest):
         length, start, span = found.cut
-        assert 0 < span <= length - start and length <= longest
+        assert 0 < span <= length - start and length - span <= longest and length <= 2 * longest
         prefix, name, masked = corrupt(document, length, start, span).split("⁇")
         assert document.startswith(prefix + masked + name)
         assert prefix.endswith(". ") and name[0].isupper() and name not in prefix
