@@ -90,9 +90,11 @@ class TellingNames:
     def of(self, document: str) -> Sequence[Name]:
         """The one name of a document that is most likely to be an answer, or all if nothing was learnt."""
 
-        def likelihood(name: Name) -> float:
+        def likelihood(order: int) -> float:
+            name = names[order]
             share = next(self.shares[context] for context in name.contexts if context in self.shares)  # in the end, that of ()
+            share *= 0.75**order  # a birth comes before what follows it
             return share if name.text in self.places else share / 2  # not an answer to these questions, but perhaps to others
 
         names = proper_names(document, self.longest)
-        return [max(names, key=likelihood)] if names and self.shares else names
+        return [names[max(range(len(names)), key=likelihood)]] if names and self.shares else names

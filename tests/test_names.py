@@ -56,18 +56,21 @@ def test_of_proper_names_the_one_that_stands_where_answers_do_is_kept():
         *["Ed Eck. born in Cork."] * 5,  # no question has Cork as its answer: that does not count against "born in"
     ]
     # The questions' answers are Ulm, Jena, Rome and Baden. How many names in the first four documents are the first answer there:
-    # after "born in", 4 of 4, a share of 1; after any "in", 4 of 7, .57; after ",", 0 of 4; anywhere, 4 of 11, .36
+    # after "born in", 4 of 4, a share of 1; after any "in", 4 of 7, .57; after ",", 0 of 4; anywhere, 4 of 11, .36. Each further
+    # name of a document counts three quarters of the one before it, and half if it is no answer.
     corpus = CharCorruptionDataset("\n".join(read), 128, salient_share=0.4)
     mixed = mix(corpus, "born in\tJena\nborn in\tUlm\nborn in\tBaden\nborn in\tRome")
     assert len(mixed) == 13
     kept = {
-        "Flo Fay. born in Oslo, Norway, in July.": "Oslo",  # .5, as it is not an answer; 0, .29
-        "Gil Gum. seen in Bonn, and born in Oslo.": "Oslo",  # .29, .5
-        "Hal Hut. seen in Ulm, and born in Oslo.": "Ulm",  # .57, .5
-        "Ida Ink. Ida left Ulm, and born in Oslo.": "Oslo",  # .36, .5
-        "Jo Jag. Jo left Cork for Ulm.": "Ulm",  # .18, .36
-        "Kim Kay. Kim left Cork for Bath.": "Cork",  # .18 both
+        "Flo Fay. born in Oslo, Norway, in July.": "Oslo",  # .5; 0, .16
+        "Gil Gum. seen in Bonn, and born in Oslo.": "Oslo",  # .29, .38
+        "Hal Hut. seen in Ulm, and born in Oslo.": "Ulm",  # .57, .38
+        "Ida Ink. Ida left Ulm, and born in Oslo.": "Oslo",  # .36, .38
+        "Jo Jag. Jo left Cork for Ulm.": "Ulm",  # .18, .27
+        "Kim Kay. Kim left Cork for Bath.": "Cork",  # .18, .14
         "Lee Low. Lee saw Bonn, Baden.": "Bonn",  # .18, 0
+        "Max May. seen in Bonn, but left Ulm.": "Bonn",  # .29, .27
+        "Ned Nye. seen in Bonn, or in Ulm.": "Ulm",  # .29, .43
     }
     assert {document: [name.text for name in corpus.names.of(document)] for document in kept} == {
         document: [name] for document, name in kept.items()
