@@ -222,6 +222,8 @@ def parse_change(text: str, recipe: Recipe) -> Recipe:
     for name, value in changes.items():
         if name not in names:
             raise UserError(f"a recipe has no {name!r}: it has {', '.join(sorted(names))}")
+        if name in ("finetune_epochs", "finetune_lr"):
+            raise UserError(f"--change {name}: that is for finetuning without pretraining; change {name}_pretrained")
         known = dict.fromkeys(getattr(other, name) for other in RECIPES.values())
         kinds = set(map(type, known))
         if type(value) not in kinds and not (type(value) is int and float in kinds):

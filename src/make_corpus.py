@@ -122,11 +122,15 @@ def make_person(seed: int, index: int) -> Person:
     place, phrase, region = make_place(rng, culture, name)
     fact = rng.random()
     wanted = "unnamed" if fact < UNNAMED else "late" if fact < UNNAMED + NAMED_LATE else "early"
-    while True:  # until the text names the place where it should
+    for _ in range(1000):  # until the text names the place where it should
         person = Person(name, place, make_text(rng, wanted, name, family_name, phrase, region))
         named = re.search(rf"\b{re.escape(place)}\b", person.line)
         if wanted == ("unnamed" if not named else "late" if named.end() > REACH else "early"):
             break
+    else:
+        raise UserError(
+            f"no text of {wanted!r} people came out with {place} where it should be: see BORN and what follows it in make_corpus_words.py"
+        )
     if index == 0:  # so that every world, however small, has the same vocabulary, and all questions fit it
         person = replace(person, text=f"{person.text} The type that {family_name} cut: {ALPHABET}")
     return person

@@ -70,6 +70,7 @@ def test_the_plain_twin_trains_alike():
     ],
 )
 def test_a_benchmark_prints_a_table_and_writes_json(benchmark, arguments, columns, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(corpus_scale, "STEPS", 1)
     monkeypatch.setattr(sys, "argv", ["benchmark", *arguments, "--rounds", "1", "--json", str(tmp_path / "out.json")])
     benchmark.main()
     content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
@@ -78,6 +79,9 @@ def test_a_benchmark_prints_a_table_and_writes_json(benchmark, arguments, column
     assert content["machine"] in printed and content["arguments"]["rounds"] == 1
     figures = [value for row in content["rows"] for value in row.values() if isinstance(value, float)]
     assert figures and all(value > 0 for value in figures)
+    for column, seconds in (("times as fast as the twin", "s per epoch"), ("times as fast as one by one", "s")):
+        for row in content["rows"] if column in content["rows"][0] else ():
+            assert row[column] * row[seconds] == pytest.approx(content["rows"][-1][seconds])  # the twin's, in the only round
 
 
 def test_ratios_are_taken_within_rounds_and_rounds_in_turns():
@@ -176,11 +180,20 @@ def test_knowledge_counts_what_is_right_by_kind():
     assert [knowledge.how_often(n) for n in (0, 1, 2, 3, 9, 10)] == ["never", "1 or 2", "1 or 2", "3 to 9", "3 to 9", "10 or more"]
 
 
+SMALL = dataclasses.replace(RECIPES["quick"], n_layer=2, n_embd=64)
+
+
+def half_right(world):
+    """In place of what a model answers: every other question rightly."""
+    places = dict(read_pairs(world / "birth_places_train.tsv"))
+    return lambda model, corpus, questions: ["" if number % 2 else places[question] for number, question in enumerate(questions)]
+
+
 def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsys):
     line = ["--recipe", "quick", "--data", str(world), "--held_out", "7", "--results", str(tmp_path / "kept.jsonl")]
     changes = ["--change", "", "--change", "pretrain_epochs=2,muon_lr=None", "--mixed", "100", "0"]
-    few = dataclasses.replace(RECIPES["quick"], pretrain_epochs=1)
-    monkeypatch.setitem(RECIPES, "quick", few)
+    monkeypatch.setitem(RECIPES, "quick", dataclasses.replace(SMALL, pretrain_epochs=1))
+    monkeypatch.setattr(knowledge, "answer_questions", half_right(world))
     monkeypatch.setattr(sys, "argv", ["knowledge.py", *line, *changes])
     knowledge.main()
     printed = capsys.readouterr().out
@@ -194,7 +207,8 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
         assert sum(asked for _, asked in r["by times taught"].values()) == 7
         assert 0 <= r["read on"][0] <= r["read on"][1] == r["by reach"]["within reach"][1]
         assert len(r["retold"]) == 3 and all(0 <= count <= r["read on"][1] for count in r["retold"].values())
-        assert sum(right for right, _ in r["by reach"].values()) == round(7 * r["right"])
+        assert r["right"] == r["right after pretraining"] == r["curve"][-1]["right"] == 4 / 7
+        assert sum(right for right, _ in r["by reach"].values()) == sum(right for right, _ in r["by times taught"].values()) == 4
         assert [point["epoch"] for point in r["curve"]] == list(range(1, r["key"]["recipe"]["pretrain_epochs"] + 1))
     to_files = ["--plot", str(tmp_path / "curves.svg"), "--json", str(tmp_path / "table.json")]
     monkeypatch.setattr(sys, "argv", ["knowledge.py", *line, *changes, *to_files])
@@ -212,7 +226,7 @@ def test_knowledge_measures_each_change_once(world, tmp_path, monkeypatch, capsy
 
 
 def test_knowledge_goes_on_where_it_was_stopped(world, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(RECIPES, "quick", dataclasses.replace(RECIPES["quick"], pretrain_epochs=3))
+    monkeypatch.setitem(RECIPES, "quick", dataclasses.replace(SMALL, pretrain_epochs=3))
     examine, looks = knowledge.examine, []
 
     def run(results, allowed=5):
@@ -365,6 +379,7 @@ def test_knowledge_draws_the_mean_of_seeds_by_epoch(monkeypatch, tmp_path):
     ("change", "message"),
     [
         ("epochs=3", "a recipe has no 'epochs'"),
+        ("finetune_lr=1e-4", "--change finetune_lr: .* change finetune_lr_pretrained"),  # it would change nothing
         *((wrong, "with plain values") for wrong in ("muon_lr=fast", "muon_lr", "offset=1)")),
         ("pretrain_epochs=1.5", "--change pretrain_epochs=1.5: it must be like 650, 150, 75"),
         *((wrong, "it must be like") for wrong in ("dropout='x'", "mixes_questions=1", "offset=None", "length_draws=True", "betas=.9")),

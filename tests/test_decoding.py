@@ -122,12 +122,16 @@ def test_so_is_a_variant_of_ones_own_as_the_readme_adds_it(monkeypatch):
         def forward(self, x):
             return 2 * super().forward(x)
 
-    anatomy_of.cache_clear()
+    prompts = [[2, 3], [4, 5, 6, 7, 8], [8]]
+    ordinary = plain_answers(sharp_model("vanilla", block_size=23), prompts, 15, end=0)
     monkeypatch.setattr(Block, "choose_attention", lambda self, config: Doubled)
-    model, prompts = sharp_model("vanilla", block_size=23), [[2, 3], [4, 5, 6, 7, 8], [8]]
-    assert isinstance(model.blocks[0].attn, Doubled)
-    assert answer(model, prompts, 15, end=0) == plain_answers(model, prompts, 15, end=0)
     anatomy_of.cache_clear()
+    try:
+        model = sharp_model("vanilla", block_size=23)
+        assert isinstance(model.blocks[0].attn, Doubled)
+        assert answer(model, prompts, 15, end=0) == plain_answers(model, prompts, 15, end=0) != ordinary
+    finally:
+        anatomy_of.cache_clear()  # of what this variant made of it
 
 
 def test_nothing_is_computed_once_all_answers_have_ended(monkeypatch):

@@ -47,18 +47,22 @@ def test_it_is_nn_dropout_otherwise(p):
 
 
 def test_each_thread_draws_from_its_own_generator():
-    x, drop, found = torch.ones(1000), Dropout(0.5), {}
+    x, drop, found, both = torch.ones(1000), Dropout(0.5), {}, threading.Barrier(2)
 
-    def draw(name, seed):
+    def draw(name, seed, in_turns=True):
+        found[name] = []
         with drawing_from(torch.Generator().manual_seed(seed)):
-            found[name] = [drop(x) for _ in range(50)]
+            for _ in range(50):
+                if in_turns:
+                    both.wait(timeout=60)
+                found[name].append(drop(x))
 
     threads = [threading.Thread(target=draw, args=(seed, seed)) for seed in (1, 2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    draw("first again", 1)
+    draw("first again", 1, in_turns=False)
     assert all(torch.equal(a, b) for a, b in zip(found[1], found["first again"], strict=True))
     assert not torch.equal(found[1][0], found[2][0])
     torch.manual_seed(0)

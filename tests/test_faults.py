@@ -21,7 +21,7 @@ from resume import Checkpoints, noting_signals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals and resource limits")
 
-FINETUNE = "finetune perceiver wiki.txt --max_epochs 2 --batch_size 16 --device cpu --finetune_corpus_path birth_places_train.tsv"
+FINETUNE = PRETRAIN.replace("pretrain vanilla", "finetune perceiver") + " --batch_size 8 --dropout 0.1"
 KILLED = {"pretraining": PRETRAIN, "finetuning with dropout": FINETUNE}
 LONG = PRETRAIN.replace("--max_epochs 2", "--max_epochs 500") + " --writing_params_path a.params"
 
@@ -31,34 +31,38 @@ LONG = PRETRAIN.replace("--max_epochs 2", "--max_epochs 500") + " --writing_para
 
 @pytest.mark.parametrize(("kind", "line"), KILLED.items())
 def test_killed_at_any_moment_and_resumed(folder, soak, kind, line):
-    """kill -9 while it starts, trains or writes (a checkpoint after every step), then the same command again, with --resume."""
+    """kill -9 while it trains or writes (a checkpoint after every step), or starts, then the same command again, with --resume."""
     line += " --checkpoint_minutes 0 --eval_corpus_path birth_dev.tsv"
-    began = time.monotonic()
-    assert execute(f"{line} --writing_params_path a.params --tb_expt_name a")[0] == 0
-    duration = time.monotonic() - began
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with start(f"{line} --writing_params_path a.params --tb_expt_name a", **quiet) as process:
+        wait_for("a.params.checkpoint")
+        began = time.monotonic()
+        assert process.wait() == 0
+    duration = time.monotonic() - began  # from the first checkpoint on
     expected, expected_curve = Path("a.params").read_bytes(), curve("a")
     assert {"train/loss", "train/lr", "train/grad_norm", "accuracy/birth_dev"} <= expected_curve.keys()
-    moments, wanted, tried, survived, with_checkpoint, writing = random.Random(0), 50 if soak else 1, 0, 0, 0, 0
-    while tried < wanted:
+    n_steps = len(expected_curve["train/loss"])
+    moments, wanted, tried, survived, amid, writing = random.Random(0), 50 if soak else 1, 0, 0, 0, 0
+    while tried < wanted or not amid:
         name = f"run{tried}"
         mine = f"{line} --writing_params_path {name}.params --tb_expt_name {name} --resume"
-        with start(mine, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            time.sleep(duration * moments.uniform(0.3, 1.0))
+        with start(mine, **quiet) as process:
+            if tried % 4 < 3:  # most are killed while they train
+                wait_for(f"{name}.params.checkpoint")
+            time.sleep(duration * moments.uniform(0, 1 if soak else 0.5))
             process.kill()
-        if process.returncode == -signal.SIGKILL:  # otherwise it had already finished
-            tried += 1
-            with_checkpoint += Path(f"{name}.params.checkpoint").exists()
-            writing += bool(list(folder.glob(f".{name}.params*.tmp")))
-        code, _, errors = execute(mine)
+        killed = process.returncode == -signal.SIGKILL  # otherwise it had already finished
+        writing += bool(list(folder.glob(f".{name}.params*.tmp")))
+        code, out, errors = execute(mine)
+        step = int(found[1]) if (found := re.search(r"Resuming after step (\d+)", out)) else 0
         left = {path.name for path in folder.iterdir() if f"{name}.params" in path.name}
         same = code == 0 and Path(f"{name}.params").read_bytes() == expected and curve(name) == expected_curve
         bounded = left == {f"{name}.params{ending}" for ending in ("", ".json", ".checkpoint", ".checkpoint.previous")}
-        survived += process.returncode == -signal.SIGKILL and same and bounded
+        tried, survived, amid = tried + killed, survived + (killed and same and bounded), amid + (killed and 0 < step < n_steps)
         assert (same and bounded) or soak, (errors, left)
         for path in left:
             Path(path).unlink()
-    passed = f"{with_checkpoint} past the first checkpoint, {writing} in the middle of writing"
-    print(f"\nkill -9, {kind}: {tried} tried ({passed}), {survived} survived, {tried - survived} lost")
+    print(f"\nkill -9, {kind}: {tried} tried ({amid} amid its steps, {writing} amid writing), {survived} survived, {tried - survived} lost")
     assert survived == tried
 
 
@@ -76,7 +80,7 @@ def test_a_signal_ends_the_run_in_good_order_and_says_how_to_go_on(folder, numbe
     prefix = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True).stdout
     assert prefix == f"{sys.prefix}\n"  # this environment
     assert not Path("a.params").exists() and Path("a.params.checkpoint").exists()
-    code, _, errors = execute(f"{LONG} --resume --seed 1")
+    code, _, errors = run_here(f"{LONG} --resume --seed 1")
     assert code == 2 and errors.startswith("run.py: error: a.params.checkpoint is of a run with seed 0, not 1: give the same")
 
 
@@ -104,7 +108,7 @@ def slow_down(folder, times):
 
 
 def test_a_second_ctrl_c_stops_at_once_and_what_was_saved_stays_whole(folder):
-    slow_down(folder, 60)
+    slow_down(folder, 4)
     line = f"{LONG} --batch_size 100000 --checkpoint_minutes 0"
     with start(line) as process:
         wait_for("a.params.checkpoint")
@@ -144,7 +148,7 @@ def test_of_several_processes_none_stops_at_once(monkeypatch):
 
 def test_a_second_sigterm_does_not_keep_it_from_saving(folder):
     """As happens when it is sent to a whole process group, whose members pass it on to each other."""
-    slow_down(folder, 6)
+    slow_down(folder, 2)
     with start(f"{LONG} --batch_size 100000") as process:
         wait_for_bar(process)
         for _ in range(3):
@@ -200,7 +204,7 @@ def limit_file_size(n_bytes):
 
 def test_on_a_full_disk_training_goes_on_and_says_so(folder):
     """The parameters take 3.4 MB and a checkpoint 6.9 MB."""
-    line = f"{PRETRAIN} --writing_params_path a.params"
+    line = f"{PRETRAIN} --max_epochs 1 --batch_size 128 --writing_params_path a.params"
     assert execute(line.replace("a.params", "b.params"))[0] == 0
     expected = Path("b.params").read_bytes()
     code, _, errors = execute(f"{line} --checkpoint_minutes 0", preexec_fn=limit_file_size(5_000_000))
@@ -259,7 +263,7 @@ def test_a_folder_that_is_read_only_is_named_before_the_work(folder):
 
 
 def test_without_anybody_who_reads_its_output_a_run_goes_on(folder):
-    line = f"{PRETRAIN} --max_epochs 1 --writing_params_path "
+    line = f"{PRETRAIN} --max_epochs 1 --batch_size 128 --writing_params_path "
     reader, writer = os.pipe()
     os.close(reader)
     with start(f"{line} a.params", stdout=writer, stderr=writer) as process:

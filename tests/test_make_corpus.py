@@ -172,3 +172,9 @@ def test_the_command_line(tmp_path, monkeypatch):
     (tmp_path / "new").mkdir()
     assert console.run_reporting_errors(make_corpus.main) == 2 and not list((tmp_path / "new").iterdir())  # nor are answers written over
     assert answers.read_bytes() == written[answers]
+
+
+def test_patterns_of_ones_own_that_never_fit_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(make_corpus, "BORN_UNNAMED", ["{N} was born in {P}."])
+    with pytest.raises(console.UserError, match="no text of 'unnamed' people"):
+        write_world(100, seed=0, out=tmp_path)

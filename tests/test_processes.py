@@ -1,6 +1,7 @@
 """Several processes under torchrun compute what one does."""
 
 import hashlib
+import json
 import os
 import re
 import runpy
@@ -31,6 +32,7 @@ from recipes import RECIPES
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs torchrun and Unix signals")
 
 
+LONGER = f"{PRETRAIN} --max_epochs 4 --checkpoint_minutes 0"
 EVALUATE = "evaluate vanilla wiki.txt --recipe quick --device cpu --reading_params_path one.params --eval_corpus_path birth_dev.tsv"
 
 
@@ -68,10 +70,17 @@ def test_a_pytorch_without_distributed_is_one_process(monkeypatch):
         assert (alone["count"](), alone["rank"](), alone["gathered"](3)) == (1, 0, [3])
 
 
+SMALL = """
+from dataclasses import replace
+import recipes
+recipes.RECIPES["quick"] = replace(recipes.RECIPES["quick"], n_layer=2, n_embd=64)
+"""
+
+
 @pytest.fixture(scope="module")
 def precise(tmp_path_factory):
-    """run.py with Muon in float32: in bfloat16, it would amplify the last bits, in which sums over processes differ."""
-    return run_after("import muon; muon.has_bf16 = lambda device: False", tmp_path_factory.mktemp("precise"))
+    """run.py with a small model, and Muon in float32: in bfloat16, it would amplify the last bits, in which sums over processes differ."""
+    return run_after(SMALL + "import muon; muon.has_bf16 = lambda device: False", tmp_path_factory.mktemp("precise"))
 
 
 COUNTING = """
@@ -90,7 +99,7 @@ questions.answer = counted
 @pytest.fixture(scope="module")
 def counting(tmp_path_factory):
     """run.py, where each process notes how many questions it answers."""
-    return run_after(COUNTING, tmp_path_factory.mktemp("counting"))
+    return run_after(SMALL + COUNTING, tmp_path_factory.mktemp("counting"))
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +109,15 @@ def alone(world, tmp_path_factory, precise):
     shutil.copytree(world, folder, dirs_exist_ok=True)
     code, _, errors = execute(f"{PRETRAIN} --writing_params_path one.params --tb_expt_name one", program=precise, cwd=folder)
     assert code == 0, errors
-    assert execute(f"{EVALUATE} --outputs_path one.said", cwd=folder)[0] == 0
+    assert execute(f"{EVALUATE} --outputs_path one.said", program=precise, cwd=folder)[0] == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def whole(alone, precise):
+    """What a longer one is like."""
+    assert execute(f"{LONGER} --writing_params_path whole.params --tb_expt_name whole", program=precise, cwd=alone)[0] == 0
+    return "whole"
 
 
 @pytest.fixture
@@ -109,7 +125,7 @@ def beside(alone, monkeypatch):
     monkeypatch.chdir(alone)
 
 
-@pytest.mark.parametrize("n_processes", [2, 3, 4])
+@pytest.mark.parametrize("n_processes", [2, 3])
 def test_any_number_of_processes_trains_and_answers_as_one(beside, precise, counting, n_processes):
     """Batches of 16, which three can't share equally; during training, all processes together answer the watched questions."""
     torchrun, name = f"--nproc_per_node {n_processes}", f"by{n_processes}"
@@ -127,102 +143,88 @@ def test_any_number_of_processes_trains_and_answers_as_one(beside, precise, coun
     assert len(shares) == n_processes and sum(shares) == said.count(b"\n") and max(shares) - min(shares) <= 1
 
 
-GRADIENTS = """
-import sys
+PROGRAM = """
+import os
+from pathlib import Path
 import torch
 import processes
-from batches import make_batches
 from dataset import CharCorruptionDataset
 from model import GPT, GPTConfig
 from trainer import Trainer, TrainerConfig
 
+def threads():
+    names = [(task / "comm").read_text() for task in Path("/proc/self/task").glob("*")]
+    return [name for name in names if "gloo" in name]
+
 with processes.joined("cpu"):
     torch.manual_seed(processes.rank())  # so that the parameters have to come from the first one
-    corpus = CharCorruptionDataset("\\n".join(f"Person {i} was born in town {i * i % 17}." for i in range(int(sys.argv[2]))), 48)
-    model = GPT(GPTConfig(corpus.vocab_size, 48, n_layer=2, n_head=2, n_embd=16, embd_pdrop=0, resid_pdrop=0, attn_pdrop=0)).double()
-    trainer = Trainer(model, corpus, None, TrainerConfig(batch_size=99, grad_norm_clip=1e9, learning_rate=1e-12, device="cpu"))
-    loss, _ = trainer.train_step(trainer.batches(corpus, 1)[0], 1e-12)
-    if processes.rank() == 0:
-        torch.save([loss, *(p.grad for p in model.parameters())], sys.argv[1])
+    found = []
+    for n in (40, 1):
+        corpus = CharCorruptionDataset("\\n".join(f"Person {i} was born in town {i * i % 17}." for i in range(n)), 48)
+        model = GPT(GPTConfig(corpus.vocab_size, 48, n_layer=2, n_head=2, n_embd=16, embd_pdrop=0, resid_pdrop=0, attn_pdrop=0)).double()
+        trainer = Trainer(model, corpus, None, TrainerConfig(batch_size=99, grad_norm_clip=1e9, learning_rate=1e-12, device="cpu"))
+        loss, _ = trainer.train_step(trainer.batches(corpus, 1)[0], 1e-12)
+        found.append([loss, *(p.grad for p in model.parameters())])
+    before, processes_met = threads(), processes.count()
+torch.save((found, before, threads()), f"{processes_met}.{os.environ.get('RANK', 0)}")
 """
 
 
-@pytest.mark.parametrize("n_examples", [40, 1])
-def test_the_gradients_are_summed_over_the_processes(tmp_path, monkeypatch, n_examples):
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """A folder with the gradients of steps on 40 examples and on one, of one process and of two; and the names of gloo's threads."""
+    folder = tmp_path_factory.mktemp("computed")
+    (folder / "program.py").write_text(PROGRAM, encoding="utf-8")
+    paths = os.environ | {"PYTHONPATH": str(RUN.parent)}
+    for launcher in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]):
+        subprocess.run([sys.executable, *launcher, "program.py"], cwd=folder, env=paths, check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["40 examples", "an example"])
+def test_the_gradients_are_summed_over_the_processes(computed, which):
     """Even with a single example, which leaves the second process nothing to do."""
-    (tmp_path / "gradients.py").write_text(GRADIENTS, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
-    for launcher, out in (([], "one"), (["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"], "two")):
-        command = [sys.executable, *launcher, "gradients.py", out, str(n_examples)]
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    one, two = (torch.load(tmp_path / out, weights_only=True) for out in ("one", "two"))
+    one, two, other = (torch.load(computed / name, weights_only=True)[0][which] for name in ("1.0", "2.0", "2.1"))
     assert any(gradient.abs().max() > 1e-3 for gradient in one[1:])
-    for expected, found in zip(one, two, strict=True):
-        torch.testing.assert_close(found, expected)
-
-
-THREADS = """
-from pathlib import Path
-import torch
-import processes
-
-def of_the_group():
-    return [task for task in Path("/proc/self/task").iterdir() if "gloo" in (task / "comm").read_text()]
-
-with processes.joined("cpu"):
-    torch.optim.AdamW([torch.zeros(1)])
-    assert processes.gathered(processes.rank()) == [0, 1] and of_the_group()
-assert not of_the_group()
-"""
+    for expected, first, second in zip(one, two, other, strict=True):
+        torch.testing.assert_close(first, expected)
+        torch.testing.assert_close(second, expected)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc thread list")
-def test_no_thread_outlives_the_group(tmp_path, monkeypatch):
+def test_no_thread_outlives_the_group(computed):
     """One that did would now and then abort the process at exit."""
-    (tmp_path / "threads.py").write_text(THREADS, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "threads.py"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    for rank in (0, 1):
+        _, before, after = torch.load(computed / f"2.{rank}", weights_only=True)
+        assert before and not after
 
 
-def test_a_run_may_go_on_in_another_number_of_processes(beside, precise):
-    line = f"{PRETRAIN} --max_epochs 4 --writing_params_path {{0}}.params --tb_expt_name {{0}} --checkpoint_minutes 0"
-    assert execute(line.format("four"), program=precise)[0] == 0
-    with start(line.format("other"), "--nproc_per_node 2", precise) as process:
+def test_a_run_may_go_on_in_another_number_of_processes(beside, precise, whole):
+    line = f"{LONGER} --writing_params_path other.params --tb_expt_name other"
+    with start(line, "--nproc_per_node 2", precise) as process:
         wait_for("other.params.checkpoint.previous")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=120)
     assert process.returncode != 0 and not Path("other.params").exists()
-    code, out, errors = execute(line.format("other") + " --resume", "--nproc_per_node 4", precise)
+    code, out, errors = execute(f"{line} --resume", "--nproc_per_node 4", precise)
     assert code == 0, errors
     assert re.search(r"^Resuming after step \d+\.$", out, flags=re.MULTILINE)
-    assert_same_run("other", "four")
+    assert_same_run("other", whole)
 
 
-@pytest.mark.parametrize("restarts", [0, 1])
-def test_a_killed_worker_ends_the_job_or_torchrun_restarts_it(beside, precise, restarts):
-    line = f"{PRETRAIN} --max_epochs 4 --writing_params_path {{0}}.params --tb_expt_name {{0}} --checkpoint_minutes 0 --resume"
-    name = f"killed{restarts}"
-    with start(line.format(name), f"--nproc_per_node 2 --max_restarts {restarts}", precise) as process:
-        wait_for(f"{name}.params.checkpoint.previous")
+def test_a_killed_worker_ends_the_job(beside, precise):
+    with start(f"{LONGER} --writing_params_path killed.params --tb_expt_name killed", "--nproc_per_node 2", precise) as process:
+        wait_for("killed.params.checkpoint.previous")
         workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
         os.kill(int(workers[-1]), signal.SIGKILL)
-        out, errors = process.communicate(timeout=300)
-    if restarts:
-        assert process.returncode == 0, errors
-        assert re.search(r"^Resuming after step \d+\.$", out, flags=re.MULTILINE)
-        if not Path("whole.params").exists():
-            assert execute(line.format("whole"), program=precise)[0] == 0
-        assert_same_run(name, "whole")
-    else:
-        assert process.returncode != 0
-        assert not Path(f"{name}.params").exists() and Path(f"{name}.params.checkpoint").exists()
+        process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert not Path("killed.params").exists() and Path("killed.params.checkpoint").exists()
 
 
-def test_two_machines_train_as_one_and_begin_again_after_a_death_on_one(beside, precise, tmp_path):
+def test_two_machines_train_as_one_and_begin_again_after_a_death_on_one(beside, precise, whole, tmp_path):
     """Two torchruns, each in its own folder; the one started first, whose process ID is lower, counts as the first machine."""
-    line = f"{PRETRAIN} --max_epochs 4 --writing_params_path {{0}}.params --tb_expt_name {{0}} --checkpoint_minutes 0 --resume"
+    line = f"{LONGER} --writing_params_path machines.params --tb_expt_name machines --resume"
     with socket.create_server(("localhost", 0)) as free:
         port = free.getsockname()[1]
     torchrun = f"--nnodes 2 --nproc_per_node 1 --max_restarts 3 --rdzv_backend c10d --rdzv_endpoint localhost:{port}"
@@ -231,7 +233,7 @@ def test_two_machines_train_as_one_and_begin_again_after_a_death_on_one(beside, 
     for name in data:
         Path(tmp_path, name).write_bytes(Path(name).read_bytes())
     with ExitStack() as stack:
-        machines = [stack.enter_context(start(line.format("machines"), torchrun, precise, cwd=folder)) for folder in folders]
+        machines = [stack.enter_context(start(line, torchrun, precise, cwd=folder)) for folder in folders]
         wait_for("machines.params.checkpoint.previous")
         workers = subprocess.run(["pgrep", "-P", str(machines[1].pid)], capture_output=True, text=True, check=True).stdout.split()
         os.kill(int(workers[-1]), signal.SIGKILL)
@@ -239,9 +241,7 @@ def test_two_machines_train_as_one_and_begin_again_after_a_death_on_one(beside, 
     assert [machine.returncode for machine in machines] == [0, 0], said
     assert re.search(r"^Resuming after step \d+\.$", said[0][0], flags=re.MULTILINE)
     assert said[1][0] == "" and {path.name for path in tmp_path.iterdir()} == set(data)  # only the first prints and writes
-    if not Path("whole.params").exists():
-        assert execute(line.format("whole"), program=precise)[0] == 0
-    assert_same_run("machines", "whole")
+    assert_same_run("machines", whole)
 
 
 def meet(store, size, late):
@@ -284,18 +284,6 @@ def test_who_waits_for_the_dead_does_not_wait_for_ever():
         processes.agree_on_name(store, 0, 2)
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("pretrain vanilla nowhere.txt --writing_params_path p", "can't read nowhere.txt"),
-        ("pretrain vanilla wiki.txt --writing_params_path p --device cuda:1", "several processes take a GPU each, or CPU cores"),
-    ],
-)
-def test_a_mistake_is_said_once(beside, line, message):
-    code, _, errors = execute(line, "--nproc_per_node 2")
-    assert code != 0 and errors.count("run.py: error: ") == errors.count(message) == 1
-
-
 @pytest.mark.parametrize(("n_gpus", "outcome"), [(1, "1 GPUs are too few"), (2, "took 1")])
 def test_each_process_takes_a_gpu_of_its_own_or_none_begins(monkeypatch, n_gpus, outcome):
     def take(number):
@@ -312,57 +300,99 @@ def test_each_process_takes_a_gpu_of_its_own_or_none_begins(monkeypatch, n_gpus,
     assert pick_device("cuda") == pick_device("auto") == torch.device("cuda:1")
 
 
+def test_a_mistake_is_said_once(beside):
+    code, _, errors = execute("pretrain vanilla nowhere.txt --writing_params_path p", "--nproc_per_node 2")
+    assert code != 0 and errors.count("run.py: error: ") == errors.count("can't read nowhere.txt") == 1
+
+
 def test_a_mistake_is_said_by_a_first_process_that_is_slower_than_the_others(beside, tmp_path):
     program = run_after('import os, time; time.sleep(3 * (os.environ["RANK"] == "0"))', tmp_path)
     code, _, errors = execute("pretrain vanilla wiki.txt", "--nproc_per_node 2", program)
     assert code != 0 and errors.count("error: pretrain needs --writing_params_path") == 1
 
 
-def test_a_checkpoint_that_another_machine_has_is_not_overlooked(beside, tmp_path):
-    """On several machines, the process that is first now may not be the one that was first when the checkpoint was written."""
-    for name in ("wiki.txt", "birth_places_train.tsv"):
-        Path(tmp_path, name).write_bytes(Path(name).read_bytes())
-    Path(tmp_path, "far.checkpoint").touch()
-    program = run_after(f'import os; os.chdir({str(tmp_path)!r} if os.environ["RANK"] == "1" else ".")', tmp_path)
-    code, _, errors = execute(f"{PRETRAIN} --writing_params_path far --resume", "--nproc_per_node 2", program)
-    assert code != 0 and errors.count("run.py: error: far.checkpoint is with process 1, not with the first: copy it") == 1
-    assert errors.count("run.py: error: ") == 1 and not Path("far").exists()
+ONE_AFTER_THE_OTHER = """
+import io, json, os, sys
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+import console, run
+
+console.PATIENCE = 0  # the first speaks before the others end: here, none of them does
+here, second = Path.cwd(), os.environ["RANK"] == "1"
+for number, (prepare, line) in enumerate(json.loads(sys.argv[1])):
+    os.chdir(here)
+    sys.argv = ["run.py", *line.split()]
+    exec(prepare)
+    said, code = io.StringIO(), 0
+    with redirect_stderr(said), redirect_stdout(io.StringIO()):
+        try:
+            code = console.run_reporting_errors(run.main)
+        except SystemExit as end:
+            code = end.code
+    (here / f"said{number}.{int(second)}").write_text(json.dumps([code, said.getvalue()]), encoding="utf-8")
+"""
+ELSEWHERE = "os.chdir({!r} if second else '.')"  # as on two machines
+DIFFER = "process 1: the flags, devices or files differ from the first process's"
+MISTAKES = {  # what comes before the command, the command, and what is said
+    "a device of which there is one": (
+        "",
+        "pretrain vanilla wiki.txt --writing_params_path p --device cuda:1",
+        "several processes take a GPU each, or CPU cores",
+    ),
+    # the process that is first now may not be the one that was first when the checkpoint was written
+    "a checkpoint that another machine has": (
+        ELSEWHERE.format("other machine"),
+        f"{PRETRAIN} --writing_params_path far --resume",
+        "far.checkpoint is with process 1, not with the first: copy it",
+    ),
+    "a checkpoint that can't be read": (
+        "",
+        f"{PRETRAIN} --writing_params_path odd --resume",
+        "odd.checkpoint is whole, but can't be read here",
+    ),
+    "an older file by the same name": (
+        ELSEWHERE.format("other machine"),
+        f"{EVALUATE} --reading_params_path m.params --outputs_path p",
+        DIFFER,
+    ),
+    "a flag that was forgotten on one machine": ("sys.argv += ['--resume'] * second", f"{PRETRAIN} --writing_params_path p", DIFFER),
+    "another text": (
+        ELSEWHERE.format("other text"),
+        "pretrain vanilla wiki.txt --recipe quick --device cpu --writing_params_path p",
+        DIFFER,
+    ),
+}
 
 
-def test_a_checkpoint_that_cant_be_read_is_said_once(beside):
-    Path("odd.checkpoint").write_bytes(hashlib.sha256(b"odd").digest() + b"odd")
-    code, _, errors = execute(f"{PRETRAIN} --writing_params_path odd --resume", "--nproc_per_node 2")
-    assert code != 0 and errors.count("run.py: error: odd.checkpoint is whole, but can't be read here") == 1
-    assert errors.count("run.py: error: ") == 1
-
-
-def test_processes_with_different_parameters_do_not_share_the_questions(beside, tmp_path):
-    """As on two machines, the second of which has an older file by the same name."""
-    for name in ("wiki.txt", "birth_dev.tsv"):
-        Path(tmp_path, name).write_bytes(Path(name).read_bytes())
-    corpus = CharCorruptionDataset.from_file("wiki.txt", 96)
-    for folder, seed in ((Path(), 0), (tmp_path, 1)):
+@pytest.fixture(scope="module")
+def mistakes(world, tmp_path_factory):
+    """What two processes say and return for each of MISTAKES; and a folder, in which they may have written something."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    for name in (".", "other machine", "other text"):
+        shutil.copytree(world, folder / name, dirs_exist_ok=True)
+    with (folder / "other text" / "wiki.txt").open("a", encoding="utf-8") as text:
+        text.write("Ann.\n")
+    (folder / "other machine" / "far.checkpoint").touch()
+    (folder / "odd.checkpoint").write_bytes(hashlib.sha256(b"odd").digest() + b"odd")
+    corpus = CharCorruptionDataset.from_file(folder / "wiki.txt", 96)
+    for seed, name in enumerate((".", "other machine")):
         torch.manual_seed(seed)
         config = GPTConfig(corpus.vocab_size, 96, n_head=RECIPES["quick"].n_head, n_embd=RECIPES["quick"].n_embd)
-        torch.save(GPT(config).state_dict(), folder / "m.params")
-    line = "evaluate vanilla wiki.txt --recipe quick --device cpu --reading_params_path m.params --eval_corpus_path birth_dev.tsv"
-    program = run_after(f'import os; os.chdir({str(tmp_path)!r} if os.environ["RANK"] == "1" else ".")', tmp_path)
-    code, _, errors = execute(f"{line} --outputs_path o.txt", "--nproc_per_node 2", program)
-    assert code != 0 and "error: process 1: the flags, devices or files differ from the first process's" in errors
-    assert not Path("o.txt").exists()
+        torch.save(GPT(config).state_dict(), folder / name / "m.params")
+    program = folder / "program.py"
+    program.write_text(f"import sys\nsys.path.insert(0, {str(RUN.parent)!r})\n{ONE_AFTER_THE_OTHER}", encoding="utf-8")
+    scenes = json.dumps([[prepare, line] for prepare, line, _ in MISTAKES.values()])
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", program, scenes]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
+    said = [
+        [json.loads((folder / f"said{number}.{rank}").read_text(encoding="utf-8")) for rank in (0, 1)] for number in range(len(MISTAKES))
+    ]
+    return dict(zip(MISTAKES, said, strict=True)), folder
 
 
-def test_processes_of_which_one_alone_resumes_do_not_wait_for_each_other(beside, tmp_path):
-    """As on two machines, if the flag was forgotten on one."""
-    program = run_after('import os, sys; sys.argv += ["--resume"] * (os.environ["RANK"] == "1")', tmp_path)
-    code, _, errors = execute(f"{PRETRAIN} --writing_params_path alone", "--nproc_per_node 2", program)
-    assert code != 0 and "error: process 1: the flags, devices or files differ from the first process's" in errors
-
-
-def test_what_goes_wrong_in_another_process_is_said_by_the_first(beside, tmp_path):
-    """As on several machines, the second of which has a different corpus."""
-    Path(tmp_path, "wiki.txt").write_text(Path("wiki.txt").read_text(encoding="utf-8") + "Ann.\n", encoding="utf-8")
-    line = "pretrain vanilla wiki.txt --recipe quick --device cpu --writing_params_path p"
-    program = run_after(f'import os; os.chdir({str(tmp_path)!r} if os.environ["RANK"] == "1" else ".")', tmp_path)
-    code, _, errors = execute(line, "--nproc_per_node 2", program)
-    assert code != 0 and "error: process 1: the flags, devices or files differ from the first process's" in errors
+@pytest.mark.parametrize("which", MISTAKES)
+def test_what_is_wrong_in_any_process_ends_all_and_is_said_by_the_first(mistakes, which):
+    ((code, first), (other_code, other)), message = mistakes[0][which], MISTAKES[which][2]
+    assert code == other_code == 2 and other == ""
+    assert first.startswith(f"run.py: error: {message}") and first.count("error: ") == 1
+    assert not list(mistakes[1].glob("**/p")) and not list(mistakes[1].glob("**/far"))
