@@ -148,7 +148,7 @@ class CutBatches(Batches):
             chosen = chosen - len(dataset)
         if len(self.codes) == 1:
             cuts = [Cuts(*map(torch.cat, zip(*cuts, strict=True)))]
-        # (B,) the string and two masks, less one for the shift; what goes beyond the block is left off
+        # (B,) the padding before a document, the string and two masks, less one for the shift; what goes beyond the block is left off
         widths = (torch.cat([c.offset + c.length for c in cuts]) + 1).clamp(max=self.positions)
         targets = widths - torch.cat([c.offset + c.blank for c in cuts])
         widest = min(round_up(int(widths.max()), self.shapes.multiple), self.positions)

@@ -28,7 +28,7 @@ from files import written_whole
 from handout import DEV, TEST, TEXT, TRAIN
 
 DEV_SHARE, TEST_SHARE = 500 / 2937, 437 / 2937  # of all people, as in the assignment
-REACH = 112  # characters of a line that examples are cut from
+REACH = 112  # characters of a line from which all but salient cuts are made
 NAMED_LATE, UNNAMED = 0.034, 0.042  # shares of lines that name the place beyond the reach, or nowhere
 AT_HOME = 0.55  # share of people born where their culture is at home
 REGION_ANSWERS = 0.12  # share of people for whom only the region is known
@@ -128,9 +128,7 @@ def make_person(seed: int, index: int) -> Person:
         if wanted == ("unnamed" if not named else "late" if named.end() > REACH else "early"):
             break
     else:
-        raise UserError(
-            f"no text of {wanted!r} people came out with {place} where it should be: see BORN and what follows it in make_corpus_words.py"
-        )
+        raise UserError(f"no text for {wanted!r} people fits {place}: see BORN and what follows it in make_corpus_words.py")
     if index == 0:  # so that every world, however small, has the same vocabulary, and all questions fit it
         person = replace(person, text=f"{person.text} The type that {family_name} cut: {ALPHABET}")
     return person

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 REACHES = {  # where the text names a place
-    "within reach": "the person's line names the place in the beginning that examples are cut from, seven eighths of the block",
-    "beyond": "it names the place only after that, where only salient cuts reach",
+    "within reach": "the person's line names the place in the beginning from which examples are cut, seven eighths of the block",
+    "beyond": "it names the place only after that: salient cuts, in recipes that have them, look up to twice as far",
     "never named": "no line that begins with the person's name and a full stop names the place",
     "person absent": "the text does not name the person",
 }
@@ -28,7 +28,7 @@ class Mention(NamedTuple):
 
 
 def look_up(questions: Sequence[str], places: Sequence[str] | None, documents: Sequence[str], shown: int) -> list[Mention]:
-    """What the documents say about each question and its place; examples are cut from a document's first `shown` characters."""
+    """What the documents say about each question and its place; all but salient cuts are of a document's first `shown` characters."""
     people = [person_of(question) for question in questions]
     lines, named = lines_about(filter(None, people), documents)
     mentions = []
@@ -80,7 +80,7 @@ def offset_in(lines: Sequence[str], place: str) -> int | None:
 
 
 def reach_of(place: str, offset: int | None, named: bool, shown: int) -> str:
-    """Where the text names a place, if examples are cut from a line's first `shown` characters: one of REACHES."""
+    """Where the text names a place, if all but salient cuts are of a line's first `shown` characters: one of REACHES."""
     if not named:
         return "person absent"
     if offset is None:

@@ -52,7 +52,7 @@ def proper_names(document: str, longest: int) -> tuple[Name, ...]:
 
 
 def searched(longest: int) -> int:
-    """How many of a document's characters are searched for names: more than an example holds, since it leaves out what is between."""
+    """How many of a document's characters are searched for names: more than a block holds, as what was masked may be cut off there."""
     return 2 * longest
 
 
@@ -66,7 +66,7 @@ class TellingNames:
     """Picks from a document's proper names the one that questions are most likely to ask for, or all until it has learnt more."""
 
     def __init__(self, longest: int) -> None:
-        self.longest = longest  # characters of a title and a name together
+        self.longest = longest  # characters of a title and a name together, at most
         self.places: Set[str] = frozenset()  # names that are answers to questions
         self.shares: dict[Context, float] = {}  # by context: the share of its names that are their document's first of `places`
 
@@ -93,7 +93,7 @@ class TellingNames:
         def likelihood(order: int) -> float:
             name = names[order]
             share = next(self.shares[context] for context in name.contexts if context in self.shares)  # in the end, that of ()
-            share *= 0.75**order  # a birth comes before what follows it
+            share *= 0.75**order  # 0.6 to 0.85 do as well (docs/knowledge.md)
             return share if name.text in self.places else share / 2  # not an answer to these questions, but perhaps to others
 
         names = proper_names(document, self.longest)

@@ -43,11 +43,13 @@ def test_killed_at_any_moment_and_resumed(folder, soak, kind, line):
     assert {"train/loss", "train/lr", "train/grad_norm", "accuracy/birth_dev"} <= expected_curve.keys()
     n_steps = len(expected_curve["train/loss"])
     moments, wanted, tried, survived, amid, writing = random.Random(0), 50 if soak else 1, 0, 0, 0, 0
-    while tried < wanted or not amid:
-        name = f"run{tried}"
+    for attempt in range(2 * wanted + 5):
+        if tried >= wanted and amid:
+            break
+        name = f"run{attempt}"
         mine = f"{line} --writing_params_path {name}.params --tb_expt_name {name} --resume"
         with start(mine, **quiet) as process:
-            if tried % 4 < 3:  # most are killed while they train
+            if attempt % 4 < 3:  # most are killed while they train
                 wait_for(f"{name}.params.checkpoint")
             time.sleep(duration * moments.uniform(0, 1 if soak else 0.5))
             process.kill()
@@ -63,7 +65,7 @@ def test_killed_at_any_moment_and_resumed(folder, soak, kind, line):
         for path in left:
             Path(path).unlink()
     print(f"\nkill -9, {kind}: {tried} tried ({amid} amid its steps, {writing} amid writing), {survived} survived, {tried - survived} lost")
-    assert survived == tried
+    assert survived == tried and amid
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -204,7 +206,7 @@ def limit_file_size(n_bytes):
 
 def test_on_a_full_disk_training_goes_on_and_says_so(folder):
     """The parameters take 3.4 MB and a checkpoint 6.9 MB."""
-    line = f"{PRETRAIN} --max_epochs 1 --batch_size 128 --writing_params_path a.params"
+    line = f"{PRETRAIN} --max_epochs 1 --batch_size 32 --writing_params_path a.params"
     assert execute(line.replace("a.params", "b.params"))[0] == 0
     expected = Path("b.params").read_bytes()
     code, _, errors = execute(f"{line} --checkpoint_minutes 0", preexec_fn=limit_file_size(5_000_000))
