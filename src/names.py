@@ -17,6 +17,7 @@ class Name(NamedTuple):
     """A proper name in a document, and what stands before it."""
 
     text: str
+    order: int  # how many of the document's names stand before it
     start: int  # where the text after the document's title begins
     at: int  # where the name begins
     end: int  # and ends
@@ -46,9 +47,12 @@ def proper_names(document: str, longest: int) -> tuple[Name, ...]:
         if word[0][0].isupper():
             goes_on = names and text[names[-1][1] : word.start()] == " "
             names.append((names.pop()[0] if goes_on else word.start(), word.end()))
-    names = [(at, end) for at, end in names if at > start and end <= searched(longest) and text[at:end] not in text[:start]]
-    fitting = [(at, end) for at, end in names if start + end - at <= longest]
-    return tuple(Name(text[at:end], start, at, end, left_contexts(text[start:at])) for at, end in fitting)
+    kept = [
+        (at, end)
+        for at, end in names
+        if at > start and end <= searched(longest) and start + end - at <= longest and text[at:end] not in text[:start]
+    ]
+    return tuple(Name(text[at:end], order, start, at, end, left_contexts(text[start:at])) for order, (at, end) in enumerate(kept))
 
 
 def searched(longest: int) -> int:
@@ -90,11 +94,10 @@ class TellingNames:
     def of(self, document: str) -> Sequence[Name]:
         """The one name of a document that is most likely to be an answer, or all if nothing was learnt."""
 
-        def likelihood(order: int) -> float:
-            name = names[order]
+        def likelihood(name: Name) -> float:
             share = next(self.shares[context] for context in name.contexts if context in self.shares)  # in the end, that of ()
-            share *= 0.75**order  # 0.6 to 0.85 do as well (docs/knowledge.md)
+            share *= 0.75**name.order  # later ones are less likely; 0.6 to 0.85 do as well (docs/knowledge.md)
             return share if name.text in self.places else share / 2  # not an answer to these questions, but perhaps to others
 
         names = proper_names(document, self.longest)
-        return [names[max(range(len(names)), key=likelihood)]] if names and self.shares else names
+        return [max(names, key=likelihood)] if names and self.shares else names

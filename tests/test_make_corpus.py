@@ -176,7 +176,7 @@ def test_the_command_line(tmp_path, monkeypatch):
 
 def test_patterns_of_ones_own_that_never_fit_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(make_corpus, "BORN_UNNAMED", ["{N} was born in {P}."])
-    tries, make_text = [], make_corpus.make_text
-    monkeypatch.setattr(make_corpus, "make_text", lambda *what: make_text(*what) if len(tries) < 10**5 and not tries.append(1) else 1 / 0)
+    tries, make_text = iter(range(10**5)), make_corpus.make_text  # rather than for ever, if nobody else counts
+    monkeypatch.setattr(make_corpus, "make_text", lambda *what: next(tries) >= 0 and make_text(*what))
     with pytest.raises(console.UserError, match="no text for 'unnamed' people"):
         write_world(100, seed=0, out=tmp_path)
